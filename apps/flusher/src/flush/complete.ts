@@ -1,0 +1,18 @@
+import type { ClaimedJob } from '@miniodb/core/queue/jobs.ts';
+import type { ShardRef } from '@miniodb/core/queue/seals.ts';
+import { classifyRedisError, type Redis } from '@miniodb/core/redis/client.ts';
+import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
+
+/** Completes the jobs whose batch waits no more, because it is sealed or gone; the others go back to the queue. */
+export async function completeJobs(redis: Redis, ref: ShardRef, claimed: readonly ClaimedJob[]): Promise<void> {
+  if (claimed.length === 0) return;
+  const unsealed = new ProtocolKeys(ref.table, ref.generation).unsealed(ref.shard);
+  let scores: (string | null)[];
+  try {
+    scores = await redis.zmscore(unsealed, ...claimed.map((job) => job.batchId));
+  } catch (error) {
+    throw classifyRedisError(error);
+  }
+  // A job that cannot be finished now is found again when its lock has run out.
+  await Promise.allSettled(claimed.map((job, at) => (scores[at] === null ? job.complete() : job.release())));
+}

@@ -1,0 +1,30 @@
+import type { LayoutSettings } from '@miniodb/core/encode/encoder.ts';
+import type { SealLimits } from '@miniodb/core/queue/seals.ts';
+import type { TableConfig } from '@miniodb/core/table/config.ts';
+
+/** Compressed payload bytes of one seal: all of them are in memory while it is encoded. */
+const SEAL_BYTES_MAX = 64 * 1_048_576;
+/** One Lua call moves them all. */
+const SEAL_BATCHES_MAX = 2_000;
+/** A seal with more days would mostly become mixed files. */
+const SEAL_DAYS_MAX = 366;
+
+export function sealLimits(config: TableConfig): SealLimits {
+  return {
+    rowsMax: config.max_flush_rows,
+    bytesMax: SEAL_BYTES_MAX,
+    batchesMax: SEAL_BATCHES_MAX,
+    daysMax: SEAL_DAYS_MAX,
+  };
+}
+
+/** Files of one seal: each costs an upload, an index entry and, at every query, an open. */
+const FILES_PER_SEAL_MAX = 64;
+/** Ids of a day that each get a file of their own. */
+const OWN_IDS_MAX = 8;
+/** Rows of one id and day that earn a file of their own among many ids. */
+const OWN_ROWS_MIN = 10_000;
+
+export function layoutOf(config: TableConfig): LayoutSettings {
+  return { mode: config.layout, filesMax: FILES_PER_SEAL_MAX, ownIdsMax: OWN_IDS_MAX, ownRowsMin: OWN_ROWS_MIN };
+}

@@ -1,0 +1,152 @@
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import type { Log } from '@miniodb/core/runtime/log.ts';
+import { decodeStrict } from '@miniodb/proto/decode.ts';
+import {
+  CreateTableRequest,
+  OlapServiceService,
+  QueryRequest,
+  type WriteBatchResponse,
+} from '@miniodb/proto/gen/olap/v1/olap.ts';
+import { type GrpcServer, openGrpcServer } from '@miniodb/proto/server.ts';
+import { type Handlers, implementService, type ServerCall } from '@miniodb/proto/service.ts';
+import type { BatchReceipt, CallContext, GatewayApi } from '../api.ts';
+import { ackToWire } from './ack.ts';
+import { presentError, refusalMessage } from './errors.ts';
+import { decodeWrite, decodeWriteBatch } from './grpc-rows.ts';
+import { healthResponse } from './health.ts';
+import { requestIdOf } from './request-id.ts';
+import { configOfMessage } from './table-config.ts';
+
+export interface GatewayGrpcOptions {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly messageBytesMax?: number;
+  readonly concurrentStreamsMax?: number;
+  /** Of one batch's NDJSON once it is decompressed. */
+  readonly textBytesMax?: number;
+}
+
+const TEXT_BYTES_MAX = 256 * 2 ** 20;
+
+/**
+ * olap.v1 over the gateway's API, with health and reflection. Requests arrive as bytes where their form is decided
+ * here (writes), and with UTF-8 checked where they carry text that must not change on the way.
+ */
+const GATEWAY_SERVICE = {
+  ...OlapServiceService,
+  write: { ...OlapServiceService.write, requestDeserialize: (bytes: Buffer): Buffer => bytes },
+  writeBatch: { ...OlapServiceService.writeBatch, requestDeserialize: (bytes: Buffer): Buffer => bytes },
+  query: {
+    ...OlapServiceService.query,
+    requestDeserialize: (bytes: Buffer) => decodeStrict(QueryRequest, bytes),
+  },
+  createTable: {
+    ...OlapServiceService.createTable,
+    requestDeserialize: (bytes: Buffer) => decodeStrict(CreateTableRequest, bytes),
+  },
+};
+
+type GatewayHandlers = Handlers<typeof GATEWAY_SERVICE>;
+
+/** It serves at once; health says so from the first `setServing(true)`. */
+export function openGatewayGrpc(api: GatewayApi, log: Log, options: GatewayGrpcOptions): Promise<GrpcServer> {
+  const contexts = new WeakMap<ServerCall, CallContext>();
+  const contextOf = (call: ServerCall): CallContext => {
+    let context = contexts.get(call);
+    if (context === undefined) {
+      context = {
+        principal: 'anonymous',
+        requestId: requestIdOf(call.metadata('x-request-id')),
+        signal: call.signal,
+      };
+      contexts.set(call, context);
+    }
+    return context;
+  };
+  const handlers = gatewayHandlers(api, contextOf, options.textBytesMax ?? TEXT_BYTES_MAX);
+  const service = implementService(GATEWAY_SERVICE, handlers, (error, call) =>
+    presentError(error, contextOf(call).requestId, log),
+  );
+  return openGrpcServer({
+    ...options,
+    services: [service],
+    healthOf: ['olap.v1.OlapService'],
+    reflection: true,
+  });
+}
+
+function gatewayHandlers(
+  api: GatewayApi,
+  contextOf: (call: ServerCall) => CallContext,
+  textBytesMax: number,
+): GatewayHandlers {
+  return {
+    write: async (bytes, call) => {
+      const { table, row } = decodeWrite(bytes);
+      return refusable(api.writeRow(table, row, contextOf(call)));
+    },
+    writeBatch: async (bytes, call) => {
+      const { input, complete } = await decodeWriteBatch(bytes, textBytesMax);
+      return batchResponse(complete(await api.writeBatch(input, contextOf(call))));
+    },
+    query: async ({ sql }, call) => {
+      const { resultJson } = await api.query({ sql, params: [] }, contextOf(call));
+      return { result_json: resultJson };
+    },
+    healthCheck: async (_request, call) => healthResponse(await api.health(contextOf(call)), new Date()),
+    createTable: async (request, call) => {
+      const config = configOfMessage(request.config);
+      return refusable(api.createTable(request.table_name, config, request.if_not_exists, contextOf(call)));
+    },
+    triggerBackup: unimplemented('TriggerBackup'),
+    recoverData: unimplemented('RecoverData'),
+    getStats: unimplemented('GetStats'),
+    getNodes: unimplemented('GetNodes'),
+    dropTable: unimplemented('DropTable'),
+    listTables: unimplemented('ListTables'),
+    describeTable: unimplemented('DescribeTable'),
+    updateTable: unimplemented('UpdateTable'),
+    writeStream: unimplementedStream('WriteStream'),
+    queryStream: unimplementedStream('QueryStream'),
+  };
+}
+
+async function refusable(work: Promise<unknown>): Promise<{ success: boolean; message: string }> {
+  try {
+    await work;
+    return { success: true, message: '' };
+  } catch (error) {
+    return { success: false, message: refusalMessage(error) };
+  }
+}
+
+function batchResponse(receipt: BatchReceipt): WriteBatchResponse {
+  return {
+    accepted: BigInt(receipt.accepted),
+    rejected: BigInt(receipt.rejected),
+    errors: receipt.errors.map((error) => ({ ...error, index: BigInt(error.index) })),
+    duplicate: receipt.duplicate,
+    position: receipt.position,
+    ack: ackToWire(receipt.ack),
+    batch_id: receipt.batchId,
+  };
+}
+
+function unimplemented(method: string): () => Promise<never> {
+  return async () => {
+    throw notThere(method);
+  };
+}
+
+function unimplementedStream(method: string): () => AsyncIterable<never> {
+  return () => ({
+    [Symbol.asyncIterator]: () => ({ next: unimplemented(method) }),
+  });
+}
+
+function notThere(method: string): MiniodbError {
+  return new MiniodbError('unimplemented', `${method} is not implemented by this version`, {
+    code: 'unimplemented',
+  });
+}

@@ -1,0 +1,198 @@
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import type { BatchInput, CallContext, GatewayApi } from '../api.ts';
+import { envelope } from '../write/parse-rows.ts';
+import { ackFromText } from './ack.ts';
+import { healthResponse } from './health.ts';
+import { bodyBytes, bodyObject, booleanField, checkKnown, invalid, stringField } from './rest-body.ts';
+import { configOfJson } from './table-config.ts';
+
+export interface RouteLimits {
+  readonly rowsBytesMax: number;
+  readonly textBytesMax: number;
+  readonly jsonBytesMax: number;
+  readonly callTimeoutMs: number;
+}
+
+const JSON_TYPES = ['application/json'];
+const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl'];
+/** What says nothing about the body: its first byte does. */
+const OPAQUE_TYPES = ['application/octet-stream', 'text/plain'];
+
+/** All routes of the data API. Bodies and answers are the messages of olap.v1 in snake_case. */
+export function addRoutes(app: FastifyInstance, api: GatewayApi, limits: RouteLimits): void {
+  const call = <T>(request: FastifyRequest, reply: FastifyReply, work: (call: CallContext) => Promise<T>) =>
+    withContext(request, reply, limits.callTimeoutMs, work);
+  const object = (request: FastifyRequest) => bodyObject(request, limits.jsonBytesMax);
+
+  post(app, '/v1/data', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
+    checkKnown(request.query as object, [], 'parameter');
+    const { table, row } = rowOf(await object(request));
+    await call(request, reply, (context) => api.writeRow(table, row, context));
+    return { success: true, message: '' };
+  });
+
+  const rowTypes = [...JSON_TYPES, ...NDJSON_TYPES, ...OPAQUE_TYPES];
+  post(app, '/v1/tables/:name/rows', rowTypes, limits.rowsBytesMax, async (request, reply) => {
+    const input = batchOf(request, await bodyBytes(request, limits.textBytesMax));
+    const receipt = await call(request, reply, (context) => api.writeBatch(input, context));
+    const { accepted, rejected, errors, duplicate, position, ack, batchId } = receipt;
+    return { accepted, rejected, errors, duplicate, position, ack, batch_id: batchId };
+  });
+
+  post(app, '/v1/tables', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
+    checkKnown(request.query as object, [], 'parameter');
+    const body = await object(request);
+    checkKnown(body, ['table_name', 'config', 'if_not_exists'], 'field');
+    const table = stringField(body, 'table_name');
+    const ifNotExists = booleanField(body, 'if_not_exists');
+    const config = configOfJson(body.config);
+    await call(request, reply, (context) => api.createTable(table, config, ifNotExists, context));
+    return { success: true, message: '' };
+  });
+
+  post(app, '/v1/query', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
+    checkKnown(request.query as object, [], 'parameter');
+    const body = await object(request);
+    checkKnown(body, ['sql', 'params'], 'field');
+    const query = { sql: stringField(body, 'sql'), params: paramsOf(body) };
+    const output = await call(request, reply, (context) => api.query(query, context));
+    return {
+      result_json: output.resultJson,
+      columns: output.columns,
+      row_count: output.rowCount,
+      elapsed_ms: output.elapsedMs,
+      files_read: output.stats.filesRead,
+      bytes_read: output.stats.bytesRead,
+      pending_rows: output.stats.pendingRows,
+    };
+  });
+
+  app.get('/v1/health', async (request, reply) => {
+    const report = await call(request, reply, (context) => api.health(context));
+    // Load balancers look at the status only.
+    reply.code(report.healthy ? 200 : 503);
+    return healthResponse(report, new Date());
+  });
+  refuseOtherMethods(app, '/v1/health', ['GET', 'HEAD']);
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+
+function post(
+  app: FastifyInstance,
+  url: string,
+  types: readonly string[],
+  bodyLimit: number,
+  handler: Handler,
+): void {
+  app.route({
+    method: 'POST',
+    url,
+    bodyLimit,
+    // Before the body is read: nobody should send 64 MiB to hear that.
+    onRequest: async (request) => checkContentType(request, types),
+    handler,
+  });
+  refuseOtherMethods(app, url, ['POST']);
+}
+
+function checkContentType(request: FastifyRequest, types: readonly string[]): void {
+  const type = contentType(request);
+  if (type === '' || types.includes(type)) return;
+  const message = `Content-Type ${JSON.stringify(type)} is not taken here: send ${types.join(', ')}`;
+  throw invalid('unsupported_media_type', message);
+}
+
+/** Without its parameters, in lower case; empty when there is none. */
+function contentType(request: FastifyRequest): string {
+  return (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+}
+
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+function refuseOtherMethods(app: FastifyInstance, url: string, allowed: readonly HTTPMethods[]): void {
+  app.route({
+    method: METHODS.filter((method) => !allowed.includes(method)),
+    url,
+    exposeHeadRoute: false,
+    onRequest: async (request, reply) => {
+      reply.header('allow', allowed.join(', '));
+      throw invalid('method_not_allowed', `${request.method} ${url}: only ${allowed.join(' and ')}`);
+    },
+    handler: async () => undefined,
+  });
+}
+
+async function withContext<T>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  timeoutMs: number,
+  work: (call: CallContext) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController();
+  const onClose = () => {
+    abort.abort(new MiniodbError('cancelled', 'the caller went away', { code: 'cancelled' }));
+  };
+  const onTimeout = () => {
+    abort.abort(
+      new MiniodbError('deadline_exceeded', `no answer in ${timeoutMs} ms`, { code: 'deadline_exceeded' }),
+    );
+  };
+  reply.raw.once('close', onClose);
+  const timer = setTimeout(onTimeout, timeoutMs);
+  try {
+    if (reply.raw.destroyed) onClose();
+    return await work({ principal: 'anonymous', requestId: request.id, signal: abort.signal });
+  } finally {
+    clearTimeout(timer);
+    reply.raw.off('close', onClose);
+  }
+}
+
+function rowOf(body: Record<string, unknown>) {
+  checkKnown(body, ['table', 'id', 'timestamp', 'payload'], 'field');
+  const { id, timestamp, payload } = body;
+  const parsed = envelope(0, { id, timestamp, payload });
+  if (parsed.error !== undefined) throw parsed.error;
+  return { table: stringField(body, 'table', ''), row: parsed.row };
+}
+
+function batchOf(request: FastifyRequest, bytes: Buffer): BatchInput {
+  const parameters = request.query as Record<string, unknown>;
+  checkKnown(parameters, ['ack', 'skip_invalid'], 'parameter');
+  const { name } = request.params as { name: string };
+  return {
+    table: name,
+    rows: { form: formOf(contentType(request), bytes), bytes },
+    ack: ackFromText(stringField(parameters, 'ack', 'default')),
+    batchId: stringField(request.headers, 'idempotency-key', ''),
+    skipInvalid: flag(stringField(parameters, 'skip_invalid', 'false')),
+  };
+}
+
+function flag(text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw invalid('invalid_field', 'skip_invalid must be true or false');
+}
+
+const FIRST_OF_ARRAY = 0x5b;
+const WHITESPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
+
+function formOf(type: string, bytes: Buffer): 'ndjson' | 'json_array' {
+  if (NDJSON_TYPES.includes(type)) return 'ndjson';
+  if (JSON_TYPES.includes(type)) return 'json_array';
+  const first = bytes.find((byte) => !WHITESPACE.has(byte));
+  return first === FIRST_OF_ARRAY ? 'json_array' : 'ndjson';
+}
+
+function paramsOf(body: Record<string, unknown>): readonly unknown[] {
+  const params = body.params ?? [];
+  if (!Array.isArray(params)) throw invalid('invalid_field', 'params must be an array');
+  const bad = params.findIndex(
+    (value) => typeof value === 'object' && value !== null && !JSON.isRawJSON(value),
+  );
+  if (bad !== -1)
+    throw invalid('invalid_field', `params[${bad}] must be a string, a number, true, false or null`);
+  return params;
+}

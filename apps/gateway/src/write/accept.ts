@@ -1,0 +1,157 @@
+import { encodeKeyPart } from '@miniodb/core/table/key-codec.ts';
+import { profileValue } from '@miniodb/core/table/profile.ts';
+import { rowLine } from '@miniodb/core/table/row-line.ts';
+import { type ColumnType, isColumnName, joinTypes } from '@miniodb/core/table/schema.ts';
+import { micros, microsFromRfc3339 } from '@miniodb/core/table/timestamp.ts';
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import type { RowInput } from '../api.ts';
+
+/** A row that passed: its stored line and what the put must know of it. */
+export interface AcceptedRow {
+  readonly id: string;
+  readonly line: string;
+  /** Microseconds since 1970 UTC, decimal text. */
+  readonly timestampMicros: string;
+}
+
+export const ID_BYTES_MAX = 1_024;
+/** Of one stored row. Large enough for a document, small enough that a batch of them fits in memory. */
+export const ROW_BYTES_MAX = 8 * 1_048_576;
+/** Deeper nesting than this is refused: no real payload has it, and parsers of other languages stop near it. */
+export const PAYLOAD_DEPTH_MAX = 64;
+export const FIELDS_PER_ROW_MAX = 10_000;
+
+/** What the rows of one request (or of one group of requests) need of the schema. */
+export class Profile {
+  /** Field name -> narrowest column type that holds all its values. Only names that may be columns. */
+  readonly types = new Map<string, ColumnType>();
+  /** Some row has a field that can be no column, or a number that no column holds. */
+  hasOverflow = false;
+
+  add(name: string, type: ColumnType): void {
+    const known = this.types.get(name);
+    if (known === type) return;
+    if (known === undefined && !isColumnName(name)) this.hasOverflow = true;
+    else this.types.set(name, known === undefined ? type : joinTypes(known, type));
+  }
+
+  merge(other: Profile): void {
+    for (const [name, type] of other.types) {
+      const known = this.types.get(name);
+      this.types.set(name, known === undefined ? type : joinTypes(known, type));
+    }
+    this.hasOverflow ||= other.hasOverflow;
+  }
+}
+
+/** Fields of the row at hand: they enter the profile only when the whole row has passed. */
+const fieldNames: string[] = [];
+const fieldTypes: (ColumnType | 'inexact')[] = [];
+
+/**
+ * Checks a row and gives it its stored form. Throws `invalid_argument` with the code of what is wrong, and then nothing
+ * of the row is in the profile.
+ * @param acceptedMs the timestamp of rows that have none
+ */
+export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): AcceptedRow {
+  checkId(row.id);
+  const timestampMicros = acceptTimestamp(row.timestamp, acceptedMs);
+  const { payload } = row;
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+    throw invalid('invalid_payload', 'payload must be a JSON object');
+  }
+  if (Object.hasOwn(payload, '__proto__')) throw invalid('field_name_refused', 'payload has a field named __proto__');
+  fieldNames.length = 0;
+  fieldTypes.length = 0;
+  let hasNull = false;
+  for (const name in payload) {
+    const value = (payload as Record<string, unknown>)[name];
+    if (typeof value === 'object' && value !== null) checkNested(value, 1);
+    const type = profileValue(value);
+    if (type === 'null') {
+      hasNull = true;
+      continue;
+    }
+    fieldNames.push(name);
+    fieldTypes.push(type);
+  }
+  if (fieldNames.length > FIELDS_PER_ROW_MAX) {
+    throw invalid('too_many_fields', `payload has ${fieldNames.length} fields; the limit is ${FIELDS_PER_ROW_MAX}`);
+  }
+  const line = rowLine(row.id, timestampMicros, JSON.stringify(hasNull ? withoutNulls(payload) : payload));
+  if (line.length > ROW_BYTES_MAX) {
+    throw invalid('row_too_large', `the row has ${line.length} bytes; the limit is ${ROW_BYTES_MAX}`);
+  }
+  for (let at = 0; at < fieldNames.length; at += 1) {
+    const type = fieldTypes[at]!;
+    if (type === 'inexact') profile.hasOverflow = true;
+    else profile.add(fieldNames[at]!, type);
+  }
+  return { id: row.id, line, timestampMicros };
+}
+
+/** Absent and null are the same, and a column has only one of them: so a pending row reads as a flushed one. */
+function withoutNulls(payload: object): object {
+  return Object.fromEntries(Object.entries(payload).filter(([, value]) => value !== null && value !== undefined));
+}
+
+function checkId(id: unknown): void {
+  if (typeof id !== 'string') throw invalid('invalid_id', 'id must be a string');
+  if (id === '') throw invalid('invalid_id', 'id must not be empty');
+  if (id.length > ID_BYTES_MAX || Buffer.byteLength(id) > ID_BYTES_MAX) {
+    throw invalid('invalid_id', `id has ${Buffer.byteLength(id)} bytes; the limit is ${ID_BYTES_MAX}`);
+  }
+  if (!id.isWellFormed()) encodeKeyPart(id);
+}
+
+function acceptTimestamp(timestamp: RowInput['timestamp'], acceptedMs: number): string {
+  let result: string | undefined;
+  switch (typeof timestamp) {
+    case 'undefined':
+      result = micros(acceptedMs, 0);
+      break;
+    case 'number':
+      result = micros(timestamp, 0);
+      break;
+    case 'string':
+      result = microsFromRfc3339(timestamp);
+      break;
+    case 'object': {
+      const { seconds, nanos } = timestamp;
+      if (nanos >= 0 && nanos <= 999_999_999) {
+        const wholeMicros = Math.floor(nanos / 1_000);
+        result = micros(Number(seconds) * 1_000 + Math.floor(wholeMicros / 1_000), wholeMicros % 1_000);
+      }
+      break;
+    }
+    default:
+      break;
+  }
+  if (result === undefined) {
+    throw invalid(
+      'invalid_timestamp',
+      'timestamp must be RFC 3339 or whole epoch milliseconds, between the years 0001 and 9999',
+    );
+  }
+  return result;
+}
+
+/** Depth and names of nested objects; values are whatever JSON has. */
+function checkNested(value: object, depth: number): void {
+  if (depth > PAYLOAD_DEPTH_MAX) {
+    throw invalid('payload_too_deep', `payload is nested deeper than ${PAYLOAD_DEPTH_MAX} levels`);
+  }
+  if (Array.isArray(value)) {
+    for (const item of value) if (typeof item === 'object' && item !== null) checkNested(item, depth + 1);
+    return;
+  }
+  if (Object.hasOwn(value, '__proto__')) throw invalid('field_name_refused', 'payload has a field named __proto__');
+  for (const name in value) {
+    const item = (value as Record<string, unknown>)[name];
+    if (typeof item === 'object' && item !== null) checkNested(item, depth + 1);
+  }
+}
+
+function invalid(code: string, message: string): MiniodbError {
+  return new MiniodbError('invalid_argument', message, { code });
+}

@@ -1,0 +1,127 @@
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import type { LiveTable, Tables } from '../table/tables.ts';
+import { type AcceptedRow, Profile } from './accept.ts';
+import type { Enqueued, Enqueuer, Group } from './enqueue.ts';
+
+/**
+ * Group commit: rows of concurrent calls to one table are enqueued in one transaction and answered together.
+ *
+ * There is no timer. While enqueues of a table are under way, what arrives collects; when one ends, all that has
+ * collected goes as the next. A lone writer never waits, and under load the groups grow by themselves. Keyed requests
+ * go alone: their record is about exactly their rows.
+ */
+
+/** Two keep Redis busy while the next group is compressed; more would only make the groups smaller. */
+const ENQUEUES_PER_TABLE_MAX = 2;
+/** Stored bytes of one group, unless a single request has more. */
+const GROUP_BYTES_MAX = 8 * 1_048_576;
+const GROUP_ROWS_MAX = 50_000;
+
+export interface Submission {
+  readonly rows: readonly AcceptedRow[];
+  readonly bytes: number;
+  readonly profile: Profile;
+  readonly acceptedMs: number;
+  readonly dedup: Group['dedup'];
+}
+
+interface Waiting extends Submission {
+  readonly settle: PromiseWithResolvers<Enqueued>;
+}
+
+interface Line {
+  readonly waiting: Waiting[];
+  underWay: number;
+}
+
+export class GroupCommit {
+  readonly #tables: Tables;
+  readonly #enqueuer: Enqueuer;
+  readonly #inflightBytesMax: number;
+  readonly #lines = new Map<string, Line>();
+  #inflightBytes = 0;
+
+  constructor(tables: Tables, enqueuer: Enqueuer, inflightBytesMax: number) {
+    this.#tables = tables;
+    this.#enqueuer = enqueuer;
+    this.#inflightBytesMax = inflightBytesMax;
+  }
+
+  get inflightBytes(): number {
+    return this.#inflightBytes;
+  }
+
+  /** Resolves when the rows are pending in Redis. Throws what Enqueuer.enqueue throws, and when too much is in flight. */
+  async submit(table: LiveTable, submission: Submission): Promise<Enqueued> {
+    if (this.#inflightBytes > 0 && this.#inflightBytes + submission.bytes > this.#inflightBytesMax) {
+      throw new MiniodbError('resource_exhausted', 'this gateway has too many rows in flight', {
+        code: 'too_much_in_flight',
+        retryAfterMs: 500,
+      });
+    }
+    this.#inflightBytes += submission.bytes;
+    const settle = Promise.withResolvers<Enqueued>();
+    const line = this.#lines.get(table.name) ?? { waiting: [], underWay: 0 };
+    this.#lines.set(table.name, line);
+    line.waiting.push({ ...submission, settle });
+    this.#pump(table, line);
+    try {
+      return await settle.promise;
+    } finally {
+      this.#inflightBytes -= submission.bytes;
+    }
+  }
+
+  #pump(table: LiveTable, line: Line): void {
+    while (line.underWay < ENQUEUES_PER_TABLE_MAX && line.waiting.length > 0) {
+      const members = takeGroup(line.waiting);
+      line.underWay += 1;
+      void this.#run(table, members).finally(() => {
+        line.underWay -= 1;
+        if (line.waiting.length > 0) this.#pump(table, line);
+        else if (line.underWay === 0) this.#lines.delete(table.name);
+      });
+    }
+  }
+
+  /** Never rejects: every member hears its own outcome. */
+  async #run(table: LiveTable, members: readonly Waiting[]): Promise<void> {
+    try {
+      // The view may have changed while the group waited.
+      const view = await this.#tables.current(table);
+      const enqueued = await this.#enqueuer.enqueue(mergeGroup(members), view, () => this.#tables.refresh(table));
+      for (const member of members) member.settle.resolve(enqueued);
+    } catch (error) {
+      for (const member of members) member.settle.reject(error);
+    }
+  }
+}
+
+function takeGroup(waiting: Waiting[]): Waiting[] {
+  let count = 1;
+  if (waiting[0]!.dedup === undefined) {
+    let { bytes } = waiting[0]!;
+    let rows = waiting[0]!.rows.length;
+    while (count < waiting.length) {
+      const next = waiting[count]!;
+      bytes += next.bytes;
+      rows += next.rows.length;
+      if (next.dedup !== undefined || bytes > GROUP_BYTES_MAX || rows > GROUP_ROWS_MAX) break;
+      count += 1;
+    }
+  }
+  return waiting.splice(0, count);
+}
+
+function mergeGroup(members: readonly Waiting[]): Group {
+  if (members.length === 1) return members[0]!;
+  const profile = new Profile();
+  for (const member of members) profile.merge(member.profile);
+  return {
+    rows: members.flatMap((member) => member.rows),
+    profile,
+    // The oldest: whoever waits longest makes the flush due.
+    acceptedMs: members.reduce((oldest, member) => Math.min(oldest, member.acceptedMs), Number.POSITIVE_INFINITY),
+    dedup: undefined,
+  };
+}

@@ -1,0 +1,148 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Durability } from '@miniodb/core/redis/durability.ts';
+import { asMiniodbError, MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
+import type { RedisClock } from '@miniodb/core/redis/clock.ts';
+import type { Ack, BatchInput, BatchReceipt, CallContext, RowError, RowInput, WriteReceipt } from '../api.ts';
+import type { GatewayMetrics } from '../metrics.ts';
+import type { LiveTable, Tables } from '../table/tables.ts';
+import { type AcceptedRow, acceptRow, Profile } from './accept.ts';
+import type { GroupCommit, Submission } from './batch.ts';
+import { parseRows } from './parse-rows.ts';
+
+/** Bad rows that an answer names; how many there were it always says. */
+const ROW_ERRORS_MAX = 100;
+/** Rows of one request, all or nothing: together with the message size it bounds what is atomic. */
+export const ROWS_PER_REQUEST_MAX = 1_000_000;
+/** How long a batch_id is remembered. */
+export const DEDUP_WINDOW_MS = 24 * 3_600_000;
+const BATCH_ID_BYTES_MAX = 256;
+
+export interface WriteContext {
+  readonly tables: Tables;
+  readonly groups: GroupCommit;
+  readonly durability: Durability;
+  readonly clock: RedisClock;
+  readonly metrics: GatewayMetrics;
+}
+
+/** The way of a write: accept, then shard, batch and enqueue with whoever else writes to the table, then the answer. */
+export async function writeRow(
+  context: WriteContext,
+  tableName: string,
+  row: RowInput,
+  call: CallContext,
+): Promise<WriteReceipt> {
+  const receipt = await writeBatch(
+    context,
+    { table: tableName, rows: { form: 'rows', rows: [row] }, ack: 'default', batchId: '', skipInvalid: false },
+    call,
+  );
+  return { position: receipt.position };
+}
+
+export async function writeBatch(
+  context: WriteContext,
+  request: BatchInput,
+  call: CallContext,
+): Promise<BatchReceipt> {
+  const started = performance.now();
+  await failpoint('gw.recv');
+  const table = await context.tables.forWrite(request.table);
+  const ack = await settleAck(context, request.ack, table);
+  if (request.batchId.length > BATCH_ID_BYTES_MAX) {
+    throw new MiniodbError('invalid_argument', `batch_id is longer than ${BATCH_ID_BYTES_MAX}`, {
+      code: 'invalid_batch_id',
+    });
+  }
+  const acceptedMs = context.clock.nowMs();
+  const { rows, bytes, profile, errors, rejected } = acceptAll(request, acceptedMs);
+  await failpoint('gw.validated');
+  const batchId = request.batchId === '' ? randomUUID() : request.batchId;
+  const done = { rejected, errors, ack, batchId };
+  if (rows.length === 0) return { ...done, accepted: 0, duplicate: false, position: '' };
+  if (call.signal.aborted) throw new MiniodbError('cancelled', 'the caller went away', { code: 'cancelled' });
+  const submission: Submission = { rows, bytes, profile, acceptedMs, dedup: dedupOf(request, call) };
+  const enqueued = await context.groups.submit(table, submission);
+  context.metrics.rowsAccepted(table.name, rows.length, (performance.now() - started) / 1_000);
+  await failpoint('gw.reply');
+  return { ...done, accepted: rows.length, duplicate: enqueued.duplicate, position: enqueued.position };
+}
+
+/** The level that this write is answered at. Levels that cannot be given are refused, not pretended. */
+async function settleAck(context: WriteContext, wanted: Ack, table: LiveTable): Promise<Exclude<Ack, 'default'>> {
+  const ack = wanted === 'default' ? table.config.ack : wanted;
+  if (ack === 'committed') {
+    throw new MiniodbError('failed_precondition', 'the committed acknowledgement is not available', {
+      code: 'ack_not_available',
+    });
+  }
+  if (ack === 'durable') await context.durability.require();
+  return ack;
+}
+
+interface Accepted {
+  readonly rows: AcceptedRow[];
+  readonly bytes: number;
+  readonly profile: Profile;
+  readonly errors: RowError[];
+  readonly rejected: number;
+}
+
+function acceptAll(request: BatchInput, acceptedMs: number): Accepted {
+  const rows: AcceptedRow[] = [];
+  const errors: RowError[] = [];
+  const profile = new Profile();
+  let rejected = 0;
+  let bytes = 0;
+  let index = -1;
+  for (const input of parseRows(request.rows)) {
+    index += 1;
+    if (index >= ROWS_PER_REQUEST_MAX) {
+      throw new MiniodbError('invalid_argument', `a request takes at most ${ROWS_PER_REQUEST_MAX} rows`, {
+        code: 'too_many_rows',
+      });
+    }
+    try {
+      if (input.error !== undefined) throw input.error;
+      const row = acceptRow(input.row, acceptedMs, profile);
+      rows.push(row);
+      bytes += row.line.length;
+    } catch (thrown) {
+      const error = asMiniodbError(thrown);
+      if (error.kind !== 'invalid_argument') throw error;
+      // A single row's fault is the request's fault: no list around it.
+      if (request.rows.form === 'rows' && request.rows.rows.length === 1 && !request.skipInvalid) throw error;
+      rejected += 1;
+      if (errors.length < ROW_ERRORS_MAX) {
+        errors.push({ index: input.index, code: error.code, message: error.message });
+      }
+    }
+  }
+  if (rejected > 0 && !request.skipInvalid) {
+    const first = errors[0]!;
+    throw new MiniodbError(
+      'invalid_argument',
+      `${rejected} of ${index + 1} rows are invalid and none was stored; row ${first.index}: ${first.message}`,
+      { code: 'invalid_rows', details: { errors, rejected } },
+    );
+  }
+  return { rows, bytes, profile, errors, rejected };
+}
+
+/** The record that makes a repeat of a keyed request store nothing: it is about the client's own bytes. */
+function dedupOf(request: BatchInput, call: CallContext): Submission['dedup'] {
+  if (request.batchId === '') return undefined;
+  const hash = createHash('sha256');
+  if (request.rows.form === 'rows') hash.update(JSON.stringify(request.rows.rows, bigintsAsText));
+  else hash.update(request.rows.bytes);
+  return {
+    key: createHash('sha256').update(JSON.stringify([call.principal, request.batchId])).digest('base64url'),
+    requestHash: hash.digest('base64url'),
+    windowMs: DEDUP_WINDOW_MS,
+  };
+}
+
+function bigintsAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}

@@ -1,0 +1,24 @@
+import { type Histogram, Metrics } from '@miniodb/core/runtime/metrics.ts';
+
+/** What a querier counts. */
+export class QuerierMetrics extends Metrics {
+  readonly #seconds: Histogram = this.seconds(
+    'miniodb_querier_query_duration_seconds',
+    'From accepting a query to its last byte',
+    [],
+  );
+
+  queried(seconds: number): void {
+    this.#seconds.observe(seconds);
+  }
+
+  /** @param read gives the numbers whenever they are asked for */
+  watch(name: string, help: string, read: () => number): void {
+    const gauge = this.gauge(name, help, []);
+    Object.assign(gauge, {
+      collect() {
+        gauge.set(read());
+      },
+    });
+  }
+}

@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Cluster, type ClusterOptions } from '@miniodb/local/cluster.ts';
+import { type OlapClient, openOlapClient } from '@miniodb/proto/client.ts';
+
+/** A whole cluster of real processes on a directory of its own, with clients of its public interfaces. */
+export interface TestCluster {
+  readonly cluster: Cluster;
+  readonly grpc: OlapClient;
+  /** Of the first gateway: `http://127.0.0.1:port`. */
+  readonly restUrl: string;
+  rest(method: string, path: string, body?: unknown): Promise<RestAnswer>;
+  /** Rows of a query over REST; throws with the problem when it is refused. */
+  query(sql: string): Promise<Record<string, unknown>[]>;
+  count(table: string): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export interface RestAnswer {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+}
+
+export async function startTestCluster(options: Partial<ClusterOptions> = {}): Promise<TestCluster> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'miniodb-cluster-'));
+  const cluster = await Cluster.start({ dataDir, ...options });
+  const { host, grpcPort, restPort } = cluster.endpoint;
+  const grpc = openOlapClient(`${host}:${grpcPort}`);
+  const restUrl = `http://${host}:${restPort}`;
+  const rest = (method: string, path: string, body?: unknown) => callRest(restUrl, method, path, body);
+  const query = async (sql: string) => {
+    const answer = await rest('POST', '/v1/query', { sql });
+    if (answer.status !== 200) throw new Error(`query refused: ${JSON.stringify(answer.body)}`);
+    return JSON.parse(answer.body.result_json as string) as Record<string, unknown>[];
+  };
+  return {
+    cluster,
+    grpc,
+    restUrl,
+    rest,
+    query,
+    count: async (table) => Number((await query(`SELECT count(*) AS n FROM ${table}`))[0]!.n),
+    async stop() {
+      grpc.close();
+      await cluster.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function callRest(
+  restUrl: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<RestAnswer> {
+  const response = await fetch(`${restUrl}${path}`, {
+    method,
+    ...(body === undefined
+      ? {}
+      : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
