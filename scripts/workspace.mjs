@@ -56,7 +56,7 @@ export function ensureInstalled() {
 /** Of everything that decides what an installation looks like. */
 function lockFingerprint() {
   const hash = createHash('sha256').update(`${process.platform}-${process.arch}\n`);
-  for (const file of ['package.json', 'pnpm-workspace.yaml', 'pnpm-lock.yaml']) {
+  for (const file of ['pnpm-workspace.yaml', 'pnpm-lock.yaml']) {
     hash.update(readFileSync(join(root, file)));
   }
   return hash.digest('hex');

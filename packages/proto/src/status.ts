@@ -66,9 +66,9 @@ function retryInfo(retryAfterMs: number): RetryInfo {
   return { retry_delay: { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 } };
 }
 
-/** Whole characters only, and no lone surrogates: grpc-js would throw on them while it sends the trailers. */
+/** Whole characters only. A lone surrogate, on which grpc-js would throw while it sends, becomes U+FFFD on the way. */
 function cutUtf8(text: string, bytesMax: number): string {
-  const bytes = Buffer.from(text.toWellFormed());
+  const bytes = Buffer.from(text);
   if (bytes.length <= bytesMax) return bytes.toString();
   const ellipsis = '…';
   let end = bytesMax - Buffer.byteLength(ellipsis);
@@ -134,8 +134,8 @@ function isErrorKind(text: string | undefined): text is ErrorKind {
 
 /** grpc-js says so when a request has certainly not left this process. */
 const NEVER_SENT = /^(No connection established|Name resolution failed|Channel closed before call started)/;
-/** grpc-js says so on either side; the server did not look at such a request. */
-const TOO_LARGE = /larger than max/;
+/** grpc-js says so on either side, of a request that nobody looked at or of an answer. */
+const TOO_LARGE = /larger than (max|\d)/;
 
 /** A status without our details: grpc-js on either side, or something in between, speaks of the connection. */
 function fromTransport(error: ServiceError, call: FailedCall): MiniodbError {

@@ -69,5 +69,7 @@ test('lengths beyond the message, field 0, groups and endless varints are malfor
     'cut varint': [0x08, 0x80],
     'cut fixed64': [0x09, 1, 2, 3],
   };
-  for (const [what, bytes] of Object.entries(malformed)) assert.ok(walk(Buffer.from(bytes)).malformed, what);
+  for (const [what, bytes] of Object.entries(malformed)) {
+    assert.deepEqual(walk(Buffer.from(bytes)), { fields: [], malformed: true }, what);
+  }
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { WriteRequest } from '@miniodb/proto/gen/olap/v1/olap.ts';
-import { LegacyWriteRequestView } from '@miniodb/proto/gen/miniodb/internal/v1/write_view.ts';
 import { Struct } from '@miniodb/proto/gen/google/protobuf/struct.ts';
+import { LegacyWriteRequestView } from '@miniodb/proto/gen/miniodb/internal/v1/write_view.ts';
+import { WriteRequest } from '@miniodb/proto/gen/olap/v1/olap.ts';
 import fc from 'fast-check';
 import { isLegacyWrite } from './legacy-write.ts';
 
@@ -12,10 +12,17 @@ const timestamp = fc.record({
 });
 const payload = fc
   .dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 }), { noNullPrototype: true })
-  .map((object) => JSON.parse(JSON.stringify(object).replaceAll('__proto__', 'proto')) as Record<string, unknown>);
+  .map(
+    (object) =>
+      JSON.parse(JSON.stringify(object).replaceAll('__proto__', 'proto')) as Record<string, unknown>,
+  );
 const text = fc.string({ unit: 'binary', maxLength: 40 }).map((value) => value.toWellFormed());
 
-function legacy(id: string, stamp: { seconds: bigint; nanos: number } | undefined, object: Record<string, unknown>) {
+function legacy(
+  id: string,
+  stamp: { seconds: bigint; nanos: number } | undefined,
+  object: Record<string, unknown>,
+) {
   const encoded = Struct.encode(Struct.wrap(object)).finish();
   return Buffer.from(LegacyWriteRequestView.encode({ id, timestamp: stamp, payload: encoded }).finish());
 }
@@ -41,16 +48,16 @@ describe('a request of today', () => {
 
 /** Ids whose bytes happen to be a Timestamp or a Struct: what a careless test of field 2 would fall for. */
 function timestampText() {
-  return fc
-    .integer({ min: 0, max: 127 })
-    .map((seconds) => Buffer.from([0x08, seconds]).toString());
+  return fc.integer({ min: 0, max: 127 }).map((seconds) => Buffer.from([0x08, seconds]).toString());
 }
 
 function structText() {
-  return text.filter((value) => Buffer.byteLength(value) < 40).map((key) => {
-    const name = Buffer.from(key);
-    return Buffer.concat([Buffer.from([0x0a, name.length + 2, 0x0a, name.length]), name]).toString();
-  });
+  return text
+    .filter((value) => Buffer.byteLength(value) < 40)
+    .map((key) => {
+      const name = Buffer.from(key);
+      return Buffer.concat([Buffer.from([0x0a, name.length + 2, 0x0a, name.length]), name]).toString();
+    });
 }
 
 describe('a legacy request', () => {
@@ -75,7 +82,8 @@ describe('a legacy request', () => {
 
   test('with anything unknown, repeated or of another wire type is not legacy', () => {
     const whole = legacy('id', STAMP, { a: [1, 'x', { b: null }] });
-    const field = (number: number, type: number, ...content: number[]) => Buffer.from([number * 8 + type, ...content]);
+    const field = (number: number, type: number, ...content: number[]) =>
+      Buffer.from([number * 8 + type, ...content]);
     const stamp = field(2, 2, 2, 0x08, 1);
     const struct = field(3, 2, 4, 0x0a, 2, 0x0a, 0);
     assert.equal(isLegacyWrite(Buffer.concat([stamp, struct])), true);
@@ -105,7 +113,31 @@ test('any bytes are judged without a throw, however deep they nest', () => {
     }),
     { numRuns: 3000 },
   );
-  // 0x2a is struct_value: lengths that claim more and more depth than there is.
-  assert.equal(isLegacyWrite(Buffer.alloc(1_000_000, 0x2a)), false);
-  assert.equal(isLegacyWrite(Buffer.alloc(1_000_000, 0x1a)), false);
+  // Their first 100 levels are those of a Struct; the decoder will say that it is too deep.
+  for (const level of [STRUCT_LEVEL, LIST_LEVEL]) {
+    assert.equal(isLegacyWrite(Buffer.concat([Buffer.from([0x12, 0]), deepPayload(level, 100_000)])), true);
+  }
 });
+
+/** Tags from the inside out: a struct_value, the value of an entry, an entry of a Struct. */
+const STRUCT_LEVEL = [0x2a, 0x12, 0x0a];
+/** An item of a list, and the list_value. */
+const LIST_LEVEL = [0x0a, 0x32];
+
+/** Field 3 with one key and values inside values: headers of nothing but lengths. */
+function deepPayload(level: readonly number[], levels: number): Buffer {
+  const headers: Buffer[] = [];
+  let length = 0;
+  const wrap = (tag: number) => {
+    const header = [tag];
+    let rest = length;
+    for (; rest > 127; rest = Math.floor(rest / 128)) header.push((rest % 128) | 128);
+    headers.push(Buffer.from([...header, rest]));
+    length += headers.at(-1)!.length;
+  };
+  for (let count = 0; count < levels; count += 1) for (const tag of level) wrap(tag);
+  // After lists: the value of an entry, and the entry. Then the field of the request.
+  if (level === LIST_LEVEL) for (const tag of [0x12, 0x0a]) wrap(tag);
+  wrap(0x1a);
+  return Buffer.concat(headers.reverse());
+}

@@ -15,7 +15,7 @@ export interface AcceptedRow {
 }
 
 export const ID_BYTES_MAX = 1_024;
-/** Of one stored row. Large enough for a document, small enough that a batch of them fits in memory. */
+/** Of one stored row: large enough for a document, and below what DuckDB takes for one line (16 MiB). */
 export const ROW_BYTES_MAX = 8 * 1_048_576;
 /** Deeper nesting than this is refused: no real payload has it, and parsers of other languages stop near it. */
 export const PAYLOAD_DEPTH_MAX = 64;
@@ -79,8 +79,9 @@ export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): 
     throw invalid('too_many_fields', `payload has ${fieldNames.length} fields; the limit is ${FIELDS_PER_ROW_MAX}`);
   }
   const line = rowLine(row.id, timestampMicros, JSON.stringify(hasNull ? withoutNulls(payload) : payload));
-  if (line.length > ROW_BYTES_MAX) {
-    throw invalid('row_too_large', `the row has ${line.length} bytes; the limit is ${ROW_BYTES_MAX}`);
+  // A character has one to three bytes: most rows need no counting.
+  if (line.length > ROW_BYTES_MAX / 3 && Buffer.byteLength(line) > ROW_BYTES_MAX) {
+    throw invalid('row_too_large', `the row has ${Buffer.byteLength(line)} bytes; the limit is ${ROW_BYTES_MAX}`);
   }
   for (let at = 0; at < fieldNames.length; at += 1) {
     const type = fieldTypes[at]!;

@@ -3,7 +3,7 @@ import { isRawNumber } from '../table/exact-json.ts';
 import type { TableSchema } from '../table/schema.ts';
 import { encodeCancelled, rowCountMismatch, undecodablePayload } from './encode-errors.ts';
 import type { EncodeBatch, EncodeJob } from './encoder.ts';
-import { frameLines, type ParsedLine, parseLine } from './lines.ts';
+import { frameLines, isUndecodable, type ParsedLine, parseLine } from './lines.ts';
 import { type SplitPayload, splitPayload } from './overflow.ts';
 
 /** A decoded row, for encoders that work row by row. */
@@ -28,6 +28,7 @@ export async function decodeRows(job: EncodeJob, signal: AbortSignal | undefined
       if (rows.length - before !== batch.rows) miscounted.push(batch.id);
     } catch (error) {
       if (signal?.aborted) throw encodeCancelled(error);
+      if (!isUndecodable(error)) throw error;
       undecodable.push(batch.id);
       cause ??= error;
     }

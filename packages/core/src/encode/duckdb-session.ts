@@ -1,6 +1,7 @@
 import type { DuckDBConnection } from '../duckdb/instance.ts';
 import { MiniodbError } from '../runtime/errors.ts';
 import { cannotStore, encodeCancelled } from './encode-errors.ts';
+import { isUndecodable } from './lines.ts';
 
 /** A connection that an abort interrupts. */
 export class Session {
@@ -31,13 +32,19 @@ export class Session {
   }
 }
 
-/** Says nothing about the payloads: memory, disk, and limits of this encoder. */
-export function isOutOfResources(error: unknown): boolean {
-  return resourceError(error) !== undefined;
+/**
+ * Whether reading row lines failed because of the bytes. Memory, disk and the limits of this encoder say nothing about
+ * them, and neither does anything unknown: a batch that is called undecodable is set aside.
+ */
+export function isPayloadError(error: unknown): boolean {
+  if (resourceError(error) !== undefined) return false;
+  return (
+    isUndecodable(error) || /^(?:Invalid Input|Conversion) Error: /.test(messageOf(error))
+  );
 }
 
 function resourceError(error: unknown): MiniodbError | undefined {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (/maximum_object_size/.test(message))
     return cannotStore('a row is longer than this encoder reads', error);
   if (/^Out of Memory Error/.test(message)) {
@@ -53,6 +60,10 @@ function resourceError(error: unknown): MiniodbError | undefined {
     });
   }
   return undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The one place where DuckDB's and the file system's errors become ours. */

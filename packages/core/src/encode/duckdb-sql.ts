@@ -8,13 +8,11 @@ import type { PlannedFile } from './layout.ts';
  *
  *   r  rows    i id · t microseconds · d UTC day · o overflow · c0, c1, … the columns of the schema
  *   g  groups  d day · i id · n rows · t0, t1 first and last timestamp
+ *   p  plan    f number of a file · d its day · i its id, null for the packed one
+ *   rf, gf     r and g with f
+ *
+ * Texts of users are bound, never part of the SQL: a NUL would end it.
  */
-
-/** A piece of SQL with its `?` parameters: user text never becomes SQL text (a NUL would end it). */
-export interface Bound {
-  readonly sql: string;
-  readonly params: string[];
-}
 
 /**
  * Reads row lines (zstd NDJSON files) into `r`. Throws for lines that are not row lines.
@@ -62,45 +60,65 @@ export function topIdsSql({ mode, filesMax, ownIdsMax, ownRowsMin }: LayoutSetti
     ORDER BY d, n DESC, i`;
 }
 
-/** The condition on `d` and `i` that picks a file's rows from `r` and its groups from `g`. */
-export function rowsOfFile(file: PlannedFile, files: readonly PlannedFile[]): Bound {
-  switch (file.kind) {
-    case 'id':
-      return { sql: 'd = ?::DATE AND i = ?', params: [file.days[0]!, file.id!] };
-    case 'packed':
-      return {
-        sql: `d = ?::DATE${noneOf('i', file.exceptIds, '')}`,
-        params: [file.days[0]!, ...file.exceptIds],
-      };
-    case 'mixed': {
-      // Named by what it is not: it may have any number of days, the others are at most as many as files.
-      const others = new Set(files.filter(({ kind }) => kind !== 'mixed').map(({ days }) => days[0]!));
-      return { sql: `true${noneOf('d', [...others], '::DATE')}`, params: [...others] };
-    }
+/** A piece of SQL with its `?` parameters. */
+export interface Bound {
+  readonly sql: string;
+  readonly params: string[];
+}
+
+/** The plan but for its mixed file, which has every other row. Files are numbered from 1 in the plan's order. */
+export function planTableSql(files: readonly PlannedFile[]): Bound {
+  const tuples: string[] = [];
+  const params: string[] = [];
+  for (const [at, { kind, days, id }] of files.entries()) {
+    if (kind === 'mixed') continue;
+    tuples.push(id === undefined ? `(${at + 1}, ?::DATE, NULL)` : `(${at + 1}, ?::DATE, ?)`);
+    params.push(days[0]!, ...(id === undefined ? [] : [id]));
   }
+  const rows = tuples.length === 0 ? '(NULL, NULL, NULL)' : tuples.join(', ');
+  return {
+    sql: `CREATE TEMP TABLE p AS SELECT f::INTEGER AS f, d::DATE AS d, i::VARCHAR AS i FROM (VALUES ${rows}) v(f, d, i)`,
+    params,
+  };
 }
 
-function noneOf(column: string, values: readonly string[], cast: string): string {
-  return values.length === 0 ? '' : ` AND ${column} NOT IN (${values.map(() => `?${cast}`).join(', ')})`;
+/** Up to so many files, each is picked out of all rows; for more, the rows are first put in order of file. */
+const FILES_BY_SCAN_MAX = 4;
+
+/**
+ * Says of every row and group which file it belongs to. Picking 64 files one by one out of 500,000 rows in order of
+ * arrival took 3.3 s of CPU; putting the rows in order of file first, 0.9 s.
+ */
+export function assignFilesSql(files: readonly PlannedFile[]): string[] {
+  const withFile = (
+    table: string,
+  ) => `SELECT ${table}.*, coalesce(own.f, rest.f, ${files.length}) AS f FROM ${table}
+    LEFT JOIN p own ON own.d = ${table}.d AND own.i = ${table}.i
+    LEFT JOIN p rest ON rest.d = ${table}.d AND rest.i IS NULL`;
+  const groups = `CREATE TEMP VIEW gf AS ${withFile('g')}`;
+  if (files.length === 1) return [groups, 'CREATE TEMP VIEW rf AS SELECT *, 1 AS f FROM r'];
+  if (files.length <= FILES_BY_SCAN_MAX) return [groups, `CREATE TEMP VIEW rf AS ${withFile('r')}`];
+  return [groups, `CREATE TEMP TABLE rf AS ${withFile('r')} ORDER BY f`, 'DROP TABLE r'];
 }
 
-/** rows, ids, first and last timestamp, least and greatest id of a file */
-export function boundsSql({ sql }: Bound): string {
-  return `SELECT sum(n)::BIGINT, count(DISTINCT i), min(t0), max(t1), min(i), max(i) FROM g WHERE ${sql}`;
+/** Of every file in order: rows, ids, first and last timestamp, least and greatest id. */
+export const BOUNDS_SQL = `SELECT sum(n)::BIGINT, count(DISTINCT i), min(t0), max(t1), min(i), max(i)
+  FROM gf GROUP BY f ORDER BY f`;
+
+/** file, id: the ids of some files (by number), in order. */
+export function idsSql(files: readonly number[]): string {
+  return `SELECT DISTINCT f, i FROM gf WHERE f IN (${files.join(', ')}) ORDER BY f, i`;
 }
 
-/** The ids of a file in order; for files with few. */
-export function idsSql({ sql }: Bound): string {
-  return `SELECT DISTINCT i FROM g WHERE ${sql} ORDER BY i`;
-}
-
-/** For the overflow and then every column: whether any row of a file has a value. */
-export function presenceSql({ sql }: Bound, schema: TableSchema): string {
+/** Of every file in order: whether any row has overflow, and then of every column whether any row has a value. */
+export function presenceSql(schema: TableSchema): string {
   const columns = Array.from(schema.values(), (_, at) => `count(c${at}) > 0`);
-  return `SELECT ${['count(o) > 0', ...columns].join(', ')} FROM r WHERE ${sql}`;
+  return `SELECT ${['count(o) > 0', ...columns].join(', ')} FROM rf GROUP BY f ORDER BY f`;
 }
 
 export interface CopySettings {
+  /** 1-based. */
+  readonly file: number;
   readonly path: string;
   /** Positions in the schema and names of the columns to write. */
   readonly columns: readonly { readonly at: number; readonly name: string }[];
@@ -117,7 +135,7 @@ export interface CopySettings {
  * zstd level 1: a third less CPU than the default 3 (0.63 instead of 0.89 s for 500,000 rows of 8 columns) for 3 %
  * larger files; compaction writes them again anyway.
  */
-export function copySql({ sql }: Bound, settings: CopySettings): string {
+export function copySql(settings: CopySettings): string {
   const columns = [
     'i AS id',
     'make_timestamp(t) AS "timestamp"',
@@ -135,7 +153,7 @@ export function copySql({ sql }: Bound, settings: CopySettings): string {
     `KV_METADATA {${metadata.join(', ')}}`,
     ...dictionaryOption(settings),
   ];
-  return `COPY (SELECT ${columns.join(', ')} FROM r WHERE ${sql} ORDER BY i, t)
+  return `COPY (SELECT ${columns.join(', ')} FROM rf WHERE f = ${settings.file} ORDER BY i, t)
     TO ${sqlString(settings.path)} (${options.join(', ')})`;
 }
 

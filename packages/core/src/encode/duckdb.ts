@@ -1,19 +1,21 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assertInvariant } from '../runtime/errors.ts';
+import type { TableSchema } from '../table/schema.ts';
 import { digestOf } from './digest.ts';
-import { classified, isOutOfResources, Session } from './duckdb-session.ts';
+import { classified, isPayloadError, Session } from './duckdb-session.ts';
 import {
-  boundsSql,
+  assignFilesSql,
+  BOUNDS_SQL,
   copySql,
   countRowsSql,
   DAYS_SQL,
   footerRowsSql,
   GROUPS_SQL,
   idsSql,
+  planTableSql,
   presenceSql,
   readRowsSql,
-  rowsOfFile,
   topIdsSql,
 } from './duckdb-sql.ts';
 import { rowCountMismatch, undecodablePayload } from './encode-errors.ts';
@@ -26,6 +28,7 @@ import {
 } from './encoder.ts';
 import { footerOf } from './footer.ts';
 import { type DayGroups, type IdGroup, type PlannedFile, planLayout } from './layout.ts';
+import { frameLines } from './lines.ts';
 import { hasLossyColumns } from './overflow.ts';
 import { rewriteWithOverflow } from './rewrite.ts';
 import { SharedDuckDb } from './shared-duckdb.ts';
@@ -93,15 +96,19 @@ export class DuckDbEncoder implements Encoder {
   async #encodeOn(session: Session, job: EncodeJob): Promise<EncodedFile[]> {
     await this.#readRows(session, job);
     const plan = planLayout(await summarise(session, job), job.layout);
+    const facts = await assignFiles(session, plan, job.schema);
+    assertInvariant(facts.length === plan.length, 'encode-plan', 'every planned file has rows');
     const files: EncodedFile[] = [];
-    for (const file of plan) files.push(await writeOneFile(session, job, plan, file));
+    for (const [at, file] of plan.entries()) {
+      files.push(await writeOneFile(session, job, file, facts[at]!, at + 1, plan.length));
+    }
     const expected = sumOf(job.batches);
     const [[written]] = (await session.rows(footerRowsSql(files.map(({ path }) => path)))) as [[bigint]];
     if (Number(written) !== expected) throw rowCountMismatch(expected, Number(written));
     return files;
   }
 
-  /** Into the table `r`. Only a failure is worth decoding the batches one by one to tell which of them is bad. */
+  /** Into the table `r`. Only a failure is worth decoding the batches one by one to tell which of them are bad. */
   async #readRows(session: Session, job: EncodeJob): Promise<void> {
     const { schema } = job;
     const expected = sumOf(job.batches);
@@ -111,7 +118,7 @@ export class DuckDbEncoder implements Encoder {
       );
     } catch (error) {
       session.throwIfCancelled();
-      if (isOutOfResources(error)) throw error;
+      if (!isPayloadError(error)) throw error;
       const { undecodable } = await this.#inspect(session, job);
       throw undecodable.length === 0 ? error : undecodablePayload(undecodable, error);
     }
@@ -119,7 +126,6 @@ export class DuckDbEncoder implements Encoder {
     const [[actual]] = (await session.rows('SELECT coalesce(sum(n), 0)::BIGINT FROM g')) as [[bigint]];
     if (Number(actual) !== expected) {
       const { undecodable, miscounted } = await this.#inspect(session, job);
-      // A truncated payload may pass unnoticed when others follow it.
       if (undecodable.length > 0) throw undecodablePayload(undecodable, undefined);
       throw rowCountMismatch(expected, Number(actual), miscounted);
     }
@@ -130,17 +136,23 @@ export class DuckDbEncoder implements Encoder {
     const miscounted: string[] = [];
     for (const batch of job.batches) {
       try {
-        const [[rows]] = (await this.#withInput(session, job, [batch], (paths) =>
-          session.rows(countRowsSql(paths, job.schema, this.#options.lineBytesMax)),
-        )) as [[bigint]];
-        if (Number(rows) !== batch.rows) miscounted.push(batch.id);
+        if ((await this.#countRows(session, job, batch)) !== batch.rows) miscounted.push(batch.id);
       } catch (error) {
         session.throwIfCancelled();
-        if (isOutOfResources(error)) throw error;
+        if (!isPayloadError(error)) throw error;
         undecodable.push(batch.id);
       }
     }
     return { undecodable, miscounted };
+  }
+
+  async #countRows(session: Session, job: EncodeJob, batch: EncodeBatch): Promise<number> {
+    // DuckDB takes a zstd frame that is cut off for the end of the file.
+    for await (const _lines of frameLines(batch.payload)) session.throwIfCancelled();
+    const [[rows]] = (await this.#withInput(session, job, [batch], (paths) =>
+      session.rows(countRowsSql(paths, job.schema, this.#options.lineBytesMax)),
+    )) as [[bigint]];
+    return Number(rows);
   }
 
   /** The batches' row lines as files for as long as `read` runs. */
@@ -188,44 +200,79 @@ async function summarise(session: Session, job: EncodeJob): Promise<DayGroups[]>
   }));
 }
 
+/** What the footer and the index have to know of a file before and after it is written. */
+interface FileFacts {
+  readonly rows: number;
+  readonly ids: number;
+  readonly minTimestampMicros: string;
+  readonly maxTimestampMicros: string;
+  readonly minId: string;
+  readonly maxId: string;
+  /** For every column of the schema, in its order. */
+  readonly hasColumn: readonly boolean[];
+  readonly hasOverflow: boolean;
+  readonly fewIds: readonly string[] | undefined;
+}
+
+async function assignFiles(
+  session: Session,
+  plan: readonly PlannedFile[],
+  schema: TableSchema,
+): Promise<FileFacts[]> {
+  const planTable = planTableSql(plan);
+  await session.rows(planTable.sql, planTable.params);
+  for (const sql of assignFilesSql(plan)) await session.rows(sql);
+  const bounds = (await session.rows(BOUNDS_SQL)) as [bigint, bigint, bigint, bigint, string, string][];
+  const presence = (await session.rows(presenceSql(schema))) as [boolean, ...boolean[]][];
+  const withFewIds = bounds.flatMap(([, ids], at) => (ids <= ENTRY_IDS_MAX ? [at + 1] : []));
+  const ids = withFewIds.length === 0 ? [] : ((await session.rows(idsSql(withFewIds))) as [number, string][]);
+  const idsOf = Map.groupBy(ids, ([file]) => file);
+  return bounds.map(([rows, idCount, first, last, minId, maxId], at) => {
+    const [hasOverflow, ...hasColumn] = presence[at]!;
+    return {
+      rows: Number(rows),
+      ids: Number(idCount),
+      minTimestampMicros: String(first),
+      maxTimestampMicros: String(last),
+      minId,
+      maxId,
+      hasColumn,
+      hasOverflow,
+      fewIds: idsOf.get(at + 1)?.map(([, id]) => id),
+    };
+  });
+}
+
 async function writeOneFile(
   session: Session,
   job: EncodeJob,
-  plan: readonly PlannedFile[],
-  file: PlannedFile,
+  { kind, days, id }: PlannedFile,
+  facts: FileFacts,
+  part: number,
+  parts: number,
 ): Promise<EncodedFile> {
-  const part = plan.indexOf(file) + 1;
+  const { rows, ids, hasOverflow } = facts;
   const path = join(job.workDir, `part-${part}.parquet`);
-  const picked = rowsOfFile(file, plan);
-  const [bounds] = (await session.rows(boundsSql(picked), picked.params)) as [
-    [rows: bigint, ids: bigint, firstTimestamp: bigint, lastTimestamp: bigint, minId: string, maxId: string],
-  ];
-  const [rows, ids] = [Number(bounds[0]), Number(bounds[1])];
-  const [presence] = (await session.rows(presenceSql(picked, job.schema), picked.params)) as [boolean[]];
-  const [hasOverflow, ...hasColumn] = presence as [boolean, ...boolean[]];
   // A column without a value still costs some 100 bytes of every file: 1,000 of them would outweigh its rows.
   const columns = Array.from(job.schema.values(), (column, at) => ({ ...column, at })).filter(
-    ({ at }) => hasColumn[at],
+    ({ at }) => facts.hasColumn[at],
   );
-  const footer = footerOf(job, part, plan.length);
-  await session.rows(copySql(picked, { path, columns, hasOverflow, footer, rows, ids }), picked.params);
+  const footer = footerOf(job, part, parts);
+  await session.rows(copySql({ file: part, path, columns, hasOverflow, footer, rows, ids }));
   return {
     path,
-    kind: file.kind,
-    day: file.kind === 'mixed' ? undefined : file.days[0],
-    id: file.id,
-    ids:
-      ids <= ENTRY_IDS_MAX
-        ? (await session.rows(idsSql(picked), picked.params)).map(([id]) => id as string)
-        : undefined,
+    kind,
+    day: kind === 'mixed' ? undefined : days[0],
+    id,
+    ids: facts.fewIds,
     part,
-    parts: plan.length,
+    parts,
     rows,
     ...(await digestOf(path, session.signal)),
-    minTimestampMicros: String(bounds[2]),
-    maxTimestampMicros: String(bounds[3]),
-    minId: bounds[4],
-    maxId: bounds[5],
+    minTimestampMicros: facts.minTimestampMicros,
+    maxTimestampMicros: facts.maxTimestampMicros,
+    minId: facts.minId,
+    maxId: facts.maxId,
     columns: columns.map(({ name, type }) => ({ name, type })),
     hasOverflow,
   };

@@ -24,8 +24,8 @@ const inflate = promisify(zstdDecompress) as unknown as (
 
 /**
  * The lines of a batch's payload, frame by frame, each frame's as one list. Node stops at the end of the first zstd
- * frame without a word, so the rest has to be fed to it again. Decompression runs on the thread pool. Throws zlib's
- * errors, and TypeError for bytes that are not UTF-8.
+ * frame without a word, so the rest has to be fed to it again. Decompression runs on the thread pool. What it throws for bad
+ * bytes, isUndecodable knows.
  */
 export async function* frameLines(payload: Uint8Array): AsyncGenerator<readonly string[]> {
   for (let offset = 0; offset < payload.length; ) {
@@ -69,4 +69,14 @@ export function parseLine(line: string): ParsedLine {
 
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value);
+}
+
+/**
+ * Whether reading lines or parsing them failed because of the bytes: no zstd, a frame that is cut off or beyond its
+ * limit, no UTF-8, no JSON, nested too deeply. Anything else says nothing about the payload.
+ */
+export function isUndecodable(error: unknown): boolean {
+  if (error instanceof SyntaxError || error instanceof RangeError) return true;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /^(?:Z_|ZSTD_error_|ERR_ENCODING_INVALID_ENCODED_DATA$)/.test(code);
 }

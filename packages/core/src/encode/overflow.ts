@@ -1,6 +1,6 @@
 import { isRawNumber } from '../table/exact-json.ts';
 import { fitsDouble, profileValue } from '../table/profile.ts';
-import type { ColumnType, TableSchema } from '../table/schema.ts';
+import { type ColumnType, isColumnName, type TableSchema } from '../table/schema.ts';
 
 /**
  * What becomes of a row's payload: `columns` overlaid with `overflow` is the payload again, exactly. Not kept are the
@@ -54,13 +54,14 @@ export function hasLossyColumns(schema: TableSchema): boolean {
 function columnTypes(schema: TableSchema): ReadonlyMap<string, ColumnType> {
   let types = typesOfSchema.get(schema);
   if (types === undefined) {
-    types = new Map(Array.from(schema.values(), ({ name, type }) => [name, type]));
+    const columns = Array.from(schema.values()).filter(({ name }) => isColumnName(name));
+    types = new Map(columns.map(({ name, type }) => [name, type]));
     typesOfSchema.set(schema, types);
   }
   return types;
 }
 
-/** Folding and checking every field's name took most of the time; schemas do not change. */
+/** Folding and checking the name of every field of every row took most of the time. A schema in use does not change. */
 const typesOfSchema = new WeakMap<TableSchema, ReadonlyMap<string, ColumnType>>();
 
 /** Whether a column of this type gives the value back. Total: also for values the schema does not allow for. */

@@ -16,7 +16,7 @@ const FASTEST: ZstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 
  * the columns can show: a BIGINT column must not meet 1e400. Rows without overflow stay as they are. Costs about 4 µs
  * a row of 8 fields on the calling thread, so only batches that may have overflow come here.
  *
- * Throws whatever decoding throws (zlib's errors, SyntaxError, TypeError), and the signal's reason.
+ * Throws what frameLines and parseLine throw, and AbortError.
  */
 export async function rewriteWithOverflow(
   payload: Uint8Array,
@@ -30,7 +30,6 @@ export async function rewriteWithOverflow(
       rewritten.push(rewriteLine(line, schema));
       if (rewritten.length % LINES_PER_TURN === 0) await setImmediate(undefined, { signal });
     }
-    signal?.throwIfAborted();
     frames.push(await compress(Buffer.from(`${rewritten.join('\n')}\n`), FASTEST));
   }
   return Buffer.concat(frames);

@@ -23,7 +23,8 @@ export function openRedis(options: RedisOptions): Redis {
     connectionName: options.connectionName,
     autoResendUnfulfilledCommands: false,
     offlineQueue: false,
-    maxRetriesPerRequest: null,
+    // With null, commands in flight when the connection breaks would never settle.
+    maxRetriesPerRequest: 0,
     connectTimeout: 2_000,
     // A peer that answers nothing for this long while commands wait is taken for dead; the socket is replaced.
     socketTimeout: 8_000,

@@ -27,6 +27,7 @@ describe('encodeKeyPart', () => {
       ['{tag}:*?[a-z]', '~7btag~7d~3a~2a~3f~5ba-z~5d'],
       ['é', '~c3~a9'],
       ['😀', '~f0~9f~98~80'],
+      ['\ufeffa', '~ef~bb~bfa'],
       ['__proto__', '__proto__'],
       ['%2e%2e%2f', '~252e~252e~252f'],
     ];
