@@ -19,8 +19,9 @@ import { Catalog, type Table } from '@miniodb/core/table/catalog.ts';
 import { DEFAULT_TABLE_CONFIG } from '@miniodb/core/table/config.ts';
 import { FixedKeys, ProtocolKeys } from '@miniodb/core/table/keys.ts';
 import { rowLine } from '@miniodb/core/table/row-line.ts';
-import { type ColumnType, foldName } from '@miniodb/core/table/schema.ts';
+import { COLUMN_TYPES, type ColumnType, foldName, joinTypes } from '@miniodb/core/table/schema.ts';
 import { startTestRedis, type TestRedis } from '@miniodb/testkit/redis.ts';
+import fc from 'fast-check';
 
 const fixed = new FixedKeys('single');
 const LIMITS: SealLimits = { rowsMax: 1_000_000, bytesMax: 1e9, batchesMax: 1_000, daysMax: 366 };
@@ -214,6 +215,40 @@ describe('put', () => {
     const table = await newTable();
     await put(table, { columns: [['Foo', 'int53']] });
     assert.deepEqual(await put(table, { columns: [['foo', 'int53']] }), { status: 'stale', what: 'schema' });
+  });
+});
+
+describe('column types', () => {
+  const anyType = fc.constantFrom(...COLUMN_TYPES);
+
+  test('join to one result in any order and grouping', () => {
+    fc.assert(
+      fc.property(anyType, anyType, anyType, (a, b, c) => {
+        assert.equal(joinTypes(a, b), joinTypes(b, a));
+        assert.equal(joinTypes(a, a), a);
+        assert.equal(joinTypes(a, joinTypes(b, c)), joinTypes(joinTypes(a, b), c));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('widen in Redis exactly as the gateway believes', async () => {
+    for (const a of COLUMN_TYPES) {
+      const table = await newTable();
+      const columns = COLUMN_TYPES.map((b): [string, ColumnType] => [`c_${b}`, b]);
+      await put(table, { columns: columns.map(([name]): [string, ColumnType] => [name, a]) });
+      await put(table, { columns });
+      const { schema } = await snapshotOf(table);
+      for (const [name, b] of columns) assert.equal(schema.get(name)!.type, joinTypes(a, b), `${a} and ${b}`);
+    }
+  });
+
+  test('beyond the cap of columns are refused as stale, and none of the put is stored', async () => {
+    const table = await newTable();
+    const columns = Array.from({ length: 1_000 }, (_, n): [string, ColumnType] => [`c${n}`, 'int53']);
+    assert.equal((await put(table, { columns })).status, 'ok');
+    assert.deepEqual(await put(table, { columns: [['one_more', 'int53']] }), { status: 'stale', what: 'schema' });
+    assert.equal((await snapshotOf(table)).schema.size, 1_000);
   });
 });
 

@@ -32,15 +32,18 @@ export class Session {
   }
 }
 
+/** Memory, disk, or a limit of this encoder. */
+export function isOutOfResources(error: unknown): boolean {
+  return resourceError(error) !== undefined;
+}
+
 /**
  * Whether reading row lines failed because of the bytes. Memory, disk and the limits of this encoder say nothing about
  * them, and neither does anything unknown: a batch that is called undecodable is set aside.
  */
 export function isPayloadError(error: unknown): boolean {
-  if (resourceError(error) !== undefined) return false;
-  return (
-    isUndecodable(error) || /^(?:Invalid Input|Conversion) Error: /.test(messageOf(error))
-  );
+  if (isOutOfResources(error)) return false;
+  return isUndecodable(error) || /^(?:Invalid Input|Conversion) Error: /.test(messageOf(error));
 }
 
 function resourceError(error: unknown): MiniodbError | undefined {

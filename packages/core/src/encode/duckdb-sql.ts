@@ -31,7 +31,7 @@ export function readRowsSql(paths: readonly string[], schema: TableSchema, lineB
 
 /** The number of row lines in files, each decoded as readRowsSql does. */
 export function countRowsSql(paths: readonly string[], schema: TableSchema, lineBytesMax: number): string {
-  return `SELECT count(hash(i, t, p, o)) FROM ${rowLines(paths, schema, lineBytesMax)}`;
+  return `SELECT count(make_timestamp(t)) FROM ${rowLines(paths, schema, lineBytesMax)}`;
 }
 
 function rowLines(paths: readonly string[], schema: TableSchema, lineBytesMax: number): string {
@@ -87,7 +87,7 @@ const FILES_BY_SCAN_MAX = 4;
 
 /**
  * Says of every row and group which file it belongs to. Picking 64 files one by one out of 500,000 rows in order of
- * arrival took 3.3 s of CPU; putting the rows in order of file first, 0.9 s.
+ * arrival took 3.6 s of CPU instead of the 1.3 s of a single file; with the rows in order of file first, it is 2.0 s.
  */
 export function assignFilesSql(files: readonly PlannedFile[]): string[] {
   const withFile = (

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { assertInvariant } from '../runtime/errors.ts';
 import type { TableSchema } from '../table/schema.ts';
 import { digestOf } from './digest.ts';
-import { classified, isPayloadError, Session } from './duckdb-session.ts';
+import { classified, isOutOfResources, isPayloadError, Session } from './duckdb-session.ts';
 import {
   assignFilesSql,
   BOUNDS_SQL,
@@ -61,7 +61,8 @@ const INPUT_FILE_BYTES_MIN = MEBIBYTE / 4;
 
 /**
  * Batches → DuckDB → Parquet, without JavaScript per row except for batches with overflow. Jobs may run at the same
- * time. 500,000 rows of 8 columns in 0.8 s on 2 threads, 1.5 s of CPU.
+ * time. 500,000 rows of 8 columns take 0.75 s on 2 threads and 1.3 s of CPU: 0.6 s to read,
+ * the rest to sort and write.
  */
 export class DuckDbEncoder implements Encoder {
   readonly name = 'duckdb';
@@ -118,7 +119,7 @@ export class DuckDbEncoder implements Encoder {
       );
     } catch (error) {
       session.throwIfCancelled();
-      if (!isPayloadError(error)) throw error;
+      if (isOutOfResources(error)) throw error;
       const { undecodable } = await this.#inspect(session, job);
       throw undecodable.length === 0 ? error : undecodablePayload(undecodable, error);
     }

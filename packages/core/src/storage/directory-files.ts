@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, mkdirSync, renameSync } from 'node:fs';
 import { type FileHandle, lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hasErrno, keyConflict, symlinkRefused } from './directory-errors.ts';
@@ -41,6 +41,19 @@ export async function makeFolders(root: string, key: string): Promise<void> {
       if (!stat.isDirectory()) throw keyConflict(key, error);
     }
   }
+}
+
+/**
+ * Both in one go, without returning to the event loop, for a put that has lost its folder once: with awaits between
+ * them, deletes in the same process won 100 times in a row. Blocks for some 20 µs.
+ */
+export function makeFolderAndRename(temporary: string, path: string): void {
+  try {
+    mkdirSync(dirname(path));
+  } catch (error) {
+    if (!hasErrno(error, 'EEXIST')) throw error;
+  }
+  renameSync(temporary, path);
 }
 
 /** From the lowest folder upwards, below the root, as long as they are empty. */

@@ -118,6 +118,17 @@ describe('DirectoryObjectStore', () => {
     assert.equal(await store.head('T/x'), undefined);
   });
 
+  it('stores nothing when the signal fires before the rename', async () => {
+    const store = await ready();
+    const controller = new AbortController();
+    const aborting = new DirectoryObjectStore(root, { sync: async () => controller.abort() });
+    await assert.rejects(aborting.put('T/x', BODY, { ...OPTIONS, signal: controller.signal }), {
+      kind: 'cancelled',
+    });
+    assert.equal(await store.head('T/x'), undefined);
+    assert.deepEqual(await leftovers(), []);
+  });
+
   it('says so when the disk is full', async () => {
     await ready();
     const full = new DirectoryObjectStore(root, {

@@ -13,7 +13,6 @@ import {
   unlink,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { checkGetSize, checkRange } from './byte-range.ts';
 import { classifyFsError, hasErrno, keyConflict, symlinkRefused } from './directory-errors.ts';
@@ -21,6 +20,7 @@ import {
   copyPieces,
   isReal,
   isRealIfThere,
+  makeFolderAndRename,
   makeFolders,
   PIECE_BYTES,
   readFully,
@@ -42,12 +42,8 @@ export interface DirectoryStoreOptions {
 /** A put takes seconds; what is this old was left by a process that died. */
 export const LEFTOVER_AGE_MS = 24 * 3600 * 1000;
 
-/**
- * A try loses only to a delete that removes the folder between mkdir and rename. The random pause before the next one
- * keeps the two from running in step: without it 100 tries were lost in a row to a loop of rmdir in one process.
- */
+/** Each try loses only to a delete that removes the folder between mkdir and rename. */
 const MOVE_TRIES_MAX = 100;
-const MOVE_PAUSE_MS_MAX = 5;
 
 /** No symbolic link at the end, and no waiting for the writer of a FIFO. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -239,7 +235,8 @@ export class DirectoryObjectStore implements ObjectStore {
     for (let tries = 1; ; tries++) {
       try {
         await makeFolders(root, key);
-        await rename(temporary, path);
+        if (tries === 1) await rename(temporary, path);
+        else makeFolderAndRename(temporary, path);
         break;
       } catch (error) {
         if (hasErrno(error, 'EISDIR', 'ENOTDIR', 'ENOTEMPTY', 'EEXIST')) throw keyConflict(key, error);
@@ -248,7 +245,6 @@ export class DirectoryObjectStore implements ObjectStore {
         if (tries === MOVE_TRIES_MAX) {
           throw objectStoreUnavailable(`the folders of ${key} vanish as soon as they are made`, error);
         }
-        await sleep(Math.random() * MOVE_PAUSE_MS_MAX);
       }
     }
     await this.#syncFolders(dirname(path), root);

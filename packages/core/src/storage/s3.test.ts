@@ -121,6 +121,12 @@ describe('S3ObjectStore against a server that misbehaves', () => {
     }
   });
 
+  it('does not ask for checksums in answers, which it verifies itself', async () => {
+    script = [answerWith(200, BODY)];
+    await store.get('x', { sha256: SHA256 });
+    assert.equal(requests[0]!.headers['x-amz-checksum-mode'], undefined);
+  });
+
   it('starts a download again whose connection breaks in the middle', async () => {
     const half: Answer = (response) => {
       response.writeHead(200, { 'content-length': BODY.length });

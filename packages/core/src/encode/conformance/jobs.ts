@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
-import { rowLine } from '../table/row-line.ts';
-import { type ColumnType, foldName, type TableSchema } from '../table/schema.ts';
-import type { EncodeBatch, EncodeJob, LayoutSettings } from './encoder.ts';
+import { rowLine } from '../../table/row-line.ts';
+import { type ColumnType, foldName, type TableSchema } from '../../table/schema.ts';
+import type { EncodeBatch, EncodeJob, LayoutSettings } from '../encoder.ts';
 
 /** What the encoders' tests are fed with. */
 export interface InputRow {

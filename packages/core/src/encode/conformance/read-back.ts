@@ -1,7 +1,7 @@
 import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { parseExact } from '../table/exact-json.ts';
-import type { EncodedFile } from './encoder.ts';
+import { parseExact } from '../../table/exact-json.ts';
+import type { EncodedFile } from '../encoder.ts';
 
 /** A row as an independent reader finds it in a file. */
 export interface StoredRow {
