@@ -40,8 +40,8 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'apps/gateway/src/write/batch.ts',
     from: '      return await settle.promise;',
     to: "      settle.promise.catch(() => {});\n      return { duplicate: false, position: '' };",
-    testFile: PATH,
-    test: 'a row is there right after its ack',
+    testFile: CRASH,
+    test: 'at gw.enqueue.before',
   },
   {
     step: 'enqueue',

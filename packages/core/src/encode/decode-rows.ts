@@ -3,7 +3,7 @@ import { isRawNumber } from '../table/exact-json.ts';
 import type { TableSchema } from '../table/schema.ts';
 import { encodeCancelled, rowCountMismatch, undecodablePayload } from './encode-errors.ts';
 import type { EncodeBatch, EncodeJob } from './encoder.ts';
-import { frameLines, isUndecodable, type ParsedLine, parseLine } from './lines.ts';
+import { frameLines, isUndecodable, MICROS_MAX, MICROS_MIN, type ParsedLine, parseLine } from './lines.ts';
 import { type SplitPayload, splitPayload } from './overflow.ts';
 
 /** A decoded row, for encoders that work row by row. */
@@ -57,9 +57,11 @@ async function decodeBatch(
   }
 }
 
-/** Throws SyntaxError for what is no integer. */
+/** Throws SyntaxError for what is no integer or out of range. */
 function microsOf(t: unknown): bigint {
-  return BigInt(isRawNumber(t) ? t.rawJSON : String(t));
+  const micros = BigInt(isRawNumber(t) ? t.rawJSON : String(t));
+  if (micros < MICROS_MIN || micros > MICROS_MAX) throw new SyntaxError('a timestamp is out of range');
+  return micros;
 }
 
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openDuckDb, sqlString } from '../duckdb/instance.ts';
+import { AUTO, batch, NEW_YEAR_MICROS, newJob, row, schemaOf } from './conformance/jobs.ts';
+import { readBack } from './conformance/read-back.ts';
 import { testEncoder } from './conformance/suite.ts';
 import { DUCKDB_ENCODER_DEFAULTS, DuckDbEncoder, type DuckDbEncoderOptions } from './duckdb.ts';
 import type { EncodedFile } from './encoder.ts';
-import { AUTO, batch, NEW_YEAR_MICROS, newJob, row, schemaOf } from './conformance/jobs.ts';
-import { readBack } from './conformance/read-back.ts';
 
 function open(t: TestContext, options: Partial<DuckDbEncoderOptions> = {}): DuckDbEncoder {
   const tempDirectory = mkdtempSync(join(tmpdir(), 'miniodb-duckdb-'));

@@ -51,6 +51,10 @@ function linesOf(bytes: Buffer): string[] {
   return lines;
 }
 
+/** The years 0001 to 9999 in microseconds since 1970 UTC; a row line beyond them is none. */
+export const MICROS_MIN = -62_135_596_800_000_000n;
+export const MICROS_MAX = 253_402_300_799_999_999n;
+
 /** A row line with numbers as parseExact gives them: `t` is a RawNumber beyond 2^53 (from the year 2255). */
 export interface ParsedLine {
   readonly i: string;

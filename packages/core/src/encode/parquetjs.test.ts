@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { testEncoder } from './conformance/suite.ts';
 import { batch, NEW_YEAR_MICROS, newJob, row, schemaOf } from './conformance/jobs.ts';
-import { ParquetJsEncoder } from './parquetjs.ts';
 import { readBack } from './conformance/read-back.ts';
+import { testEncoder } from './conformance/suite.ts';
+import { ParquetJsEncoder } from './parquetjs.ts';
 
 testEncoder('parquetjs-lite', () => new ParquetJsEncoder());
 
