@@ -17,6 +17,7 @@ const stamp = join(root, 'node_modules/.installed-from');
 
 const NODE_MAJOR_MIN = 20;
 const INSTALL_MS_MAX = 10 * 60_000;
+const PARENT_LOOK_MS = 500;
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 /** What npm and pnpm say when it is the network, and trying again can help. */
 const NETWORK_TROUBLE =
@@ -99,7 +100,8 @@ function writableHome() {
 
 /**
  * Runs a program of this workspace under Node 24 in place of this process: same terminal, its exit code is ours, and
- * signals that are sent to us reach it.
+ * signals that are sent to us reach it. (For that, package.json starts us by the path of npm's own Node: the `node`
+ * of node_modules/.bin is a shell script, which dies of a signal and hands on none.)
  */
 export function become(program, args) {
   const child = spawn(node, [join(root, program), ...args], {
@@ -110,12 +112,19 @@ export function become(program, args) {
     },
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  if (process.env.npm_lifecycle_event !== undefined) stopWithParent(child);
   child.on('error', (error) => fail(`${node} cannot be run: ${error.message}`));
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code);
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   });
+}
+
+/** npm that was killed cannot tell us; started by hand, with nohup say, we may outlive whoever did. */
+function stopWithParent(child) {
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), PARENT_LOOK_MS).unref();
 }
 
 function fail(message) {

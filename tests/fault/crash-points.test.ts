@@ -33,7 +33,10 @@ after(async () => {
 });
 
 async function insert(table: string, from: number, to: number): Promise<void> {
-  const rows = Array.from({ length: to - from }, (_, n) => ({ id: `id-${(from + n) % 3}`, payload: { n: from + n } }));
+  const rows = Array.from({ length: to - from }, (_, n) => ({
+    id: `id-${(from + n) % 3}`,
+    payload: { n: from + n },
+  }));
   const answer = await cluster.rest('POST', `/v1/tables/${table}/rows`, rows);
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
 }
@@ -43,7 +46,8 @@ async function pendingRows(table: string): Promise<number> {
   return Number((await redis.hget(`{${table}}:${generation}:c`, 'pending_rows')) ?? '0');
 }
 
-const isDead = (name: string) => waitFor(`${name} is dead`, () => cluster.cluster.member(name).process.exit !== undefined, 30_000);
+const isDead = (name: string) =>
+  waitFor(`${name} is dead`, () => cluster.cluster.member(name).process.exit !== undefined, 30_000);
 
 async function expectExactly(table: string, rows: number): Promise<void> {
   const expected = [{ n: rows, distinct_n: rows, s: (rows * (rows - 1)) / 2 }];

@@ -19,7 +19,10 @@ const ROWS_PER_REQUEST = 10;
 
 /** Sends a keyed request until it is acknowledged; answers how often it had to be sent. */
 async function insertUntilAcked(table: string, key: string, first: number): Promise<number> {
-  const rows = Array.from({ length: ROWS_PER_REQUEST }, (_, n) => ({ id: `id-${n % 4}`, payload: { n: first + n } }));
+  const rows = Array.from({ length: ROWS_PER_REQUEST }, (_, n) => ({
+    id: `id-${n % 4}`,
+    payload: { n: first + n },
+  }));
   for (let attempt = 1; ; attempt += 1) {
     try {
       const response = await fetch(`${cluster.restUrl}/v1/tables/${table}/rows`, {
@@ -39,7 +42,10 @@ async function insertUntilAcked(table: string, key: string, first: number): Prom
 }
 
 test('SIGTERM drains every process in time, without losing or doubling a row', async () => {
-  await cluster.rest('POST', '/v1/tables', { table_name: 'drained', config: { buffer_size: 200, flush_interval_seconds: 1 } });
+  await cluster.rest('POST', '/v1/tables', {
+    table_name: 'drained',
+    config: { buffer_size: 200, flush_interval_seconds: 1 },
+  });
   let writing = true;
   let requests = 0;
   const writer = async (name: string) => {

@@ -45,7 +45,9 @@ test('a gateway whose replies are cut while the batch is flushed in between doub
   const answer = await write;
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
   assert.equal(answer.body.accepted, 20);
-  assert.deepEqual(await cluster.query('SELECT count(*) AS n, count(DISTINCT n) AS d FROM cut'), [{ n: 25, d: 25 }]);
+  assert.deepEqual(await cluster.query('SELECT count(*) AS n, count(DISTINCT n) AS d FROM cut'), [
+    { n: 25, d: 25 },
+  ]);
   assert.equal((await statsOf('cut')).record_count, '25');
 });
 
@@ -74,5 +76,7 @@ test('scripts that Redis forgot are sent again without losing or doubling', asyn
     await server.redis.script('FLUSH');
     assert.equal((await cluster.rest('POST', '/v1/tables/forgot/rows', rowsOf(10 * round, 10))).status, 200);
   }
-  assert.deepEqual(await cluster.query('SELECT count(*) AS n, count(DISTINCT n) AS d FROM forgot'), [{ n: 50, d: 50 }]);
+  assert.deepEqual(await cluster.query('SELECT count(*) AS n, count(DISTINCT n) AS d FROM forgot'), [
+    { n: 50, d: 50 },
+  ]);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openRedis, closeRedis, type Redis, whenReady } from '@miniodb/core/redis/client.ts';
+import { closeRedis, openRedis, type Redis, whenReady } from '@miniodb/core/redis/client.ts';
 import { silentLog } from '@miniodb/core/runtime/log.ts';
 import { startTestCluster, type TestCluster } from '@miniodb/testkit/cluster.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
@@ -39,7 +39,8 @@ async function pendingRows(table: string): Promise<number> {
   return Number((await redis.hget(`{${table}}:${generation}:c`, 'pending_rows')) ?? '0');
 }
 
-const flushed = (table: string) => waitFor(`${table} is flushed`, async () => (await pendingRows(table)) === 0);
+const flushed = (table: string) =>
+  waitFor(`${table} is flushed`, async () => (await pendingRows(table)) === 0);
 
 /** Object keys of a table, as they lie in the bucket. */
 async function objectsOf(table: string): Promise<string[]> {
@@ -141,7 +142,11 @@ describe('types', () => {
       timestamp: '2024-03-01T10:00:00.123456Z',
       payload: { flag: true, n: 1, x: 0.5, s: 'text', nested: { deep: [1, { two: 2 }] }, list: ['a', 1] },
     },
-    { id: 'b', timestamp: 1_709_287_200_000, payload: { flag: false, n: -5, x: 2, s: 'naïve "日本"', nothing: null } },
+    {
+      id: 'b',
+      timestamp: 1_709_287_200_000,
+      payload: { flag: false, n: -5, x: 2, s: 'naïve "日本"', nothing: null },
+    },
   ];
   const bigRow = '{"id":"big","timestamp":"2024-03-01T10:00:00Z","payload":{"big":9007199254740993,"n":2}}';
 
@@ -162,17 +167,49 @@ describe('types', () => {
         `SELECT typeof(flag) AS flag, typeof(n) AS n, typeof(x) AS x, typeof(s) AS s, typeof(nested) AS nested,
                 typeof(timestamp) AS ts, nested->'deep'->1->>'two' AS two FROM ${table} WHERE id = 'a'`,
       ),
-      [{ flag: 'BOOLEAN', n: 'BIGINT', x: 'DOUBLE', s: 'VARCHAR', nested: 'JSON', ts: 'TIMESTAMP', two: '2' }],
+      [
+        {
+          flag: 'BOOLEAN',
+          n: 'BIGINT',
+          x: 'DOUBLE',
+          s: 'VARCHAR',
+          nested: 'JSON',
+          ts: 'TIMESTAMP',
+          two: '2',
+        },
+      ],
     );
-    assert.deepEqual(await cluster.query(`SELECT id, timestamp, payload FROM ${table} WHERE n < 2 ORDER BY id`), [
-      { id: 'a', timestamp: '2024-03-01T10:00:00.123456Z', payload: rows[0]!.payload },
-      { id: 'b', timestamp: '2024-03-01T10:00:00Z', payload: { flag: false, n: -5, x: 2, s: 'naïve "日本"' } },
-    ]);
+    assert.deepEqual(
+      await cluster.query(`SELECT id, timestamp, payload FROM ${table} WHERE n < 2 ORDER BY id`),
+      [
+        { id: 'a', timestamp: '2024-03-01T10:00:00.123456Z', payload: rows[0]!.payload },
+        {
+          id: 'b',
+          timestamp: '2024-03-01T10:00:00Z',
+          payload: { flag: false, n: -5, x: 2, s: 'naïve "日本"' },
+        },
+      ],
+    );
     const star = await cluster.query(`SELECT * FROM ${table} WHERE id = 'b'`);
-    assert.deepEqual(Object.keys(star[0]!), ['id', 'timestamp', 'flag', 'n', 'x', 's', 'nested', 'list', 'big']);
-    const answer = await cluster.rest('POST', '/v1/query', { sql: `SELECT big, payload FROM ${table} WHERE id = 'big'` });
+    assert.deepEqual(Object.keys(star[0]!), [
+      'id',
+      'timestamp',
+      'flag',
+      'n',
+      'x',
+      's',
+      'nested',
+      'list',
+      'big',
+    ]);
+    const answer = await cluster.rest('POST', '/v1/query', {
+      sql: `SELECT big, payload FROM ${table} WHERE id = 'big'`,
+    });
     // As text: a double would round it. The order of a payload's fields is not kept.
-    assert.match(answer.body.result_json as string, /^\[\{"big":9007199254740993,"payload":\{.*"big":9007199254740993\b.*\}\}\]$/);
+    assert.match(
+      answer.body.result_json as string,
+      /^\[\{"big":9007199254740993,"payload":\{.*"big":9007199254740993\b.*\}\}\]$/,
+    );
   }
 
   test('fields are typed columns, nested ones JSON and 2^53+1 exact, pending and flushed', async () => {
@@ -220,10 +257,18 @@ describe('layout', () => {
     await flushed('few');
     const objects = await objectsOf('few');
     assert.equal(objects.length, 4);
-    for (const folder of ['few/x/2024-05-01', 'few/x/2024-05-02', 'few/y~2fz/2024-05-01', 'few/y~2fz/2024-05-02']) {
+    for (const folder of [
+      'few/x/2024-05-01',
+      'few/x/2024-05-02',
+      'few/y~2fz/2024-05-01',
+      'few/y~2fz/2024-05-02',
+    ]) {
       const inFolder = objects.filter((key) => key.startsWith(`${folder}/`));
       assert.equal(inFolder.length, 1, folder);
-      assert.match(inFolder[0]!.slice(folder.length + 1), /^\d{13}-[0-9a-f]+-[0-9a-f]+-\d+of\d+-[0-9a-f]+\.parquet$/);
+      assert.match(
+        inFolder[0]!.slice(folder.length + 1),
+        /^\d{13}-[0-9a-f]+-[0-9a-f]+-\d+of\d+-[0-9a-f]+\.parquet$/,
+      );
     }
     const key = objects.find((object) => object.startsWith('few/x/2024-05-01/'))!;
     assert.deepEqual(await redis.smembers('index:table:few:id:x:2024-05-01'), [key]);
@@ -234,7 +279,11 @@ describe('layout', () => {
     await createTable('many_ids', { shards: 1, buffer_size: 10_000 });
     await insert(
       'many_ids',
-      Array.from({ length: 10_000 }, (_, n) => ({ id: `id-${n}`, timestamp: '2024-05-01T00:00:00Z', payload: { n } })),
+      Array.from({ length: 10_000 }, (_, n) => ({
+        id: `id-${n}`,
+        timestamp: '2024-05-01T00:00:00Z',
+        payload: { n },
+      })),
     );
     await flushed('many_ids');
     const objects = await objectsOf('many_ids');
@@ -257,7 +306,9 @@ describe('layout', () => {
     await flushed('many_days');
     assert.ok((await objectsOf('many_days')).length <= 64);
     assert.deepEqual(
-      await cluster.query('SELECT count(*) AS n, count(DISTINCT timestamp::DATE) AS days, sum(n) AS s FROM many_days'),
+      await cluster.query(
+        'SELECT count(*) AS n, count(DISTINCT timestamp::DATE) AS days, sum(n) AS s FROM many_days',
+      ),
       [{ n: 3_650, days: 365, s: (3_650 * 3_649) / 2 }],
     );
   });
@@ -272,7 +323,9 @@ describe('queries', () => {
     await insert('teams', [{ id: 't1', payload: { title: 'Engines' } }]);
     await createTable('empty_one', {});
     assert.deepEqual(
-      await cluster.query('SELECT p.name, t.title FROM people p LEFT JOIN teams t ON t.id = p.team ORDER BY 1'),
+      await cluster.query(
+        'SELECT p.name, t.title FROM people p LEFT JOIN teams t ON t.id = p.team ORDER BY 1',
+      ),
       [
         { name: 'Ada', title: 'Engines' },
         { name: 'Bob', title: null },
@@ -286,7 +339,12 @@ describe('queries', () => {
     const unknown = await cluster.rest('POST', '/v1/query', { sql: 'SELECT * FROM nowhere' });
     assert.deepEqual([unknown.status, unknown.body.code], [404, 'table_not_found']);
     assert.equal(unknown.body.message, 'table nowhere does not exist');
-    for (const sql of ["SELECT * FROM read_csv('/etc/passwd')", "FROM '/etc/passwd'", 'DROP TABLE people', 'SELECT 1; SELECT 2']) {
+    for (const sql of [
+      "SELECT * FROM read_csv('/etc/passwd')",
+      "FROM '/etc/passwd'",
+      'DROP TABLE people',
+      'SELECT 1; SELECT 2',
+    ]) {
       const refused = await cluster.rest('POST', '/v1/query', { sql });
       assert.equal(refused.status, 400, sql);
       assert.match(refused.body.code as string, /^sql_/);
@@ -304,9 +362,17 @@ describe('queries', () => {
 
 describe('gRPC', () => {
   test('Write, WriteBatch, Query, CreateTable and HealthCheck work end to end', async () => {
-    const created = await cluster.grpc.createTable({ table_name: 'by_grpc', config: undefined, if_not_exists: false });
+    const created = await cluster.grpc.createTable({
+      table_name: 'by_grpc',
+      config: undefined,
+      if_not_exists: false,
+    });
     assert.deepEqual([created.success, created.message !== undefined], [true, true]);
-    const again = await cluster.grpc.createTable({ table_name: 'by_grpc', config: undefined, if_not_exists: false });
+    const again = await cluster.grpc.createTable({
+      table_name: 'by_grpc',
+      config: undefined,
+      if_not_exists: false,
+    });
     assert.deepEqual(again, { success: false, message: 'table by_grpc already exists' });
     const written = await cluster.grpc.write({
       table: 'by_grpc',
@@ -315,7 +381,12 @@ describe('gRPC', () => {
       payload: { n: 1, nested: { x: [1, 2] } },
     });
     assert.equal(written.success, true);
-    const refused = await cluster.grpc.write({ table: 'no-such name', id: 'a', timestamp: undefined, payload: {} });
+    const refused = await cluster.grpc.write({
+      table: 'no-such name',
+      id: 'a',
+      timestamp: undefined,
+      payload: {},
+    });
     assert.deepEqual(refused, { success: false, message: 'invalid table name: no-such name' });
     const { result_json } = await cluster.grpc.query({ sql: 'SELECT id, n, nested FROM by_grpc' });
     assert.deepEqual(JSON.parse(result_json), [{ id: 'a', n: 1, nested: { x: [1, 2] } }]);

@@ -82,7 +82,11 @@ async function putRequest(table: Table, options: PutOptions = {}): Promise<PutRe
     putId,
     deadlineMs: options.deadlineMs ?? (await redisTimeMs(redis)) + 10_000,
     batches: [{ id: `${putId}-0`, shard: 0, meta, payload }],
-    columns: (options.columns ?? [['a', 'int53']]).map(([name, type]) => ({ name, type, folded: foldName(name) })),
+    columns: (options.columns ?? [['a', 'int53']]).map(([name, type]) => ({
+      name,
+      type,
+      folded: foldName(name),
+    })),
     acceptedAt: '2026-01-01T00:00:00.000000Z',
     oldest: '2024-10-04T00:00:00.000000Z',
     newest: '2024-10-04T00:00:00.000000Z',
@@ -94,7 +98,11 @@ async function putRequest(table: Table, options: PutOptions = {}): Promise<PutRe
 const send = (request: PutRequest): Promise<PutAnswer> => sendPut(redis, producer, fixed, request);
 const put = async (table: Table, options: PutOptions = {}) => send(await putRequest(table, options));
 
-const shardOf = (table: Table): ShardRef => ({ table: table.name, generation: table.generation, shard: 's00' });
+const shardOf = (table: Table): ShardRef => ({
+  table: table.name,
+  generation: table.generation,
+  shard: 's00',
+});
 
 async function seal(table: Table, limits = LIMITS): Promise<string> {
   const sealId = newId();
@@ -142,13 +150,30 @@ const payloadCount = async (table: Table) => (await redis.keys(`{${table.name}}:
 describe('put', () => {
   test('makes rows pending with their payload, job, schema and statistics', async () => {
     const table = await newTable();
-    assert.equal((await put(table, { rows: 5, columns: [['a', 'int53'], ['B', 'varchar']] })).status, 'ok');
+    assert.equal(
+      (
+        await put(table, {
+          rows: 5,
+          columns: [
+            ['a', 'int53'],
+            ['B', 'varchar'],
+          ],
+        })
+      ).status,
+      'ok',
+    );
     const snapshot = await snapshotOf(table);
-    assert.deepEqual([...snapshot.pending.values()].map((meta) => meta.rows), [5]);
-    assert.deepEqual([...snapshot.schema], [
-      ['a', { name: 'a', type: 'int53' }],
-      ['b', { name: 'B', type: 'varchar' }],
-    ]);
+    assert.deepEqual(
+      [...snapshot.pending.values()].map((meta) => meta.rows),
+      [5],
+    );
+    assert.deepEqual(
+      [...snapshot.schema],
+      [
+        ['a', { name: 'a', type: 'int53' }],
+        ['b', { name: 'B', type: 'varchar' }],
+      ],
+    );
     const state = await lookAtShard(redis, fixed, shardOf(table));
     assert.equal(state.jobsWaiting, 1);
     assert.equal(state.unsealed.rows, 5);
@@ -169,7 +194,7 @@ describe('put', () => {
     assert.equal((await commit(table, sealId, batchIds, [file(sealId, 4)])).status, 'ok');
     assert.equal((await send(request)).status, 'ok');
     assert.equal((await snapshotOf(table)).pending.size, 0);
-    assert.equal((await redis.hget(fixed.stats(table.name), 'record_count')), '4');
+    assert.equal(await redis.hget(fixed.stats(table.name), 'record_count'), '4');
     // The repeat's payload goes by itself: it belongs to no batch any more.
     const ttl = await redis.pttl(new ProtocolKeys(table.name, table.generation).payload(batchIds[0]!));
     assert.ok(ttl > 0 && ttl <= 60_000, `ttl ${ttl}`);
@@ -185,7 +210,10 @@ describe('put', () => {
   test('is refused for another generation, an archived table and another shard count', async () => {
     const table = await newTable();
     assert.equal((await send({ ...(await putRequest(table)), generation: 'feedfeedfeed' })).status, 'gone');
-    assert.deepEqual(await send({ ...(await putRequest(table)), shards: 7 }), { status: 'stale', what: 'shards' });
+    assert.deepEqual(await send({ ...(await putRequest(table)), shards: 7 }), {
+      status: 'stale',
+      what: 'shards',
+    });
     await redis.hset(fixed.config(table.name), 'status', 'archived');
     assert.equal((await put(table)).status, 'archived');
     assert.equal((await snapshotOf(table)).pending.size, 0);
@@ -247,7 +275,10 @@ describe('column types', () => {
     const table = await newTable();
     const columns = Array.from({ length: 1_000 }, (_, n): [string, ColumnType] => [`c${n}`, 'int53']);
     assert.equal((await put(table, { columns })).status, 'ok');
-    assert.deepEqual(await put(table, { columns: [['one_more', 'int53']] }), { status: 'stale', what: 'schema' });
+    assert.deepEqual(await put(table, { columns: [['one_more', 'int53']] }), {
+      status: 'stale',
+      what: 'schema',
+    });
     assert.equal((await snapshotOf(table)).schema.size, 1_000);
   });
 });
@@ -258,7 +289,8 @@ describe('seal', () => {
     for (const rows of [10, 20, 30]) await put(table, { rows });
     const first = await seal(table, { ...LIMITS, rowsMax: 35 });
     const second = await seal(table, { ...LIMITS, rowsMax: 1 });
-    const rowsOf = async (id: string) => (await readSeal(redis, shardOf(table), id))!.batches.map((b) => b.meta.rows);
+    const rowsOf = async (id: string) =>
+      (await readSeal(redis, shardOf(table), id))!.batches.map((b) => b.meta.rows);
     assert.deepEqual(await rowsOf(first), [10, 20]);
     assert.deepEqual(await rowsOf(second), [30]);
     assert.equal((await lookAtShard(redis, fixed, shardOf(table))).unsealed.rows, 0);
@@ -336,8 +368,13 @@ describe('commit', () => {
     const [[partition, token]] = [...snapshot.partitions] as [[string, string]];
     assert.equal(partition, 's00:2024-10-04');
     const entries = await readEntries(redis, table.name, table.generation, partition, token);
-    assert.deepEqual([...entries!.values()].map((entry) => entry.maxTs), ['9007199254740993', '9007199254740993']);
-    assert.deepEqual(await redis.smembers(fixed.idFiles(table.name, 'id-1', '2024-10-04')), [files[0]!.entry.key]);
+    assert.deepEqual(
+      [...entries!.values()].map((entry) => entry.maxTs),
+      ['9007199254740993', '9007199254740993'],
+    );
+    assert.deepEqual(await redis.smembers(fixed.idFiles(table.name, 'id-1', '2024-10-04')), [
+      files[0]!.entry.key,
+    ]);
     const stats = await redis.hgetall(fixed.stats(table.name));
     assert.deepEqual([stats.record_count, stats.file_count, stats.size_bytes], ['6', '2', '200']);
   });
@@ -358,9 +395,18 @@ describe('commit', () => {
     await put(table, { rows: 6 });
     const sealId = await seal(table);
     const batchIds = await batchIdsOf(table, sealId);
-    assert.deepEqual(await commit(table, sealId, [], [file(sealId, 6)]), { status: 'mismatch', what: 'batches' });
-    assert.deepEqual(await commit(table, sealId, ['x'], [file(sealId, 6)]), { status: 'mismatch', what: 'batches' });
-    assert.deepEqual(await commit(table, sealId, batchIds, [file(sealId, 5)]), { status: 'mismatch', what: 'rows' });
+    assert.deepEqual(await commit(table, sealId, [], [file(sealId, 6)]), {
+      status: 'mismatch',
+      what: 'batches',
+    });
+    assert.deepEqual(await commit(table, sealId, ['x'], [file(sealId, 6)]), {
+      status: 'mismatch',
+      what: 'batches',
+    });
+    assert.deepEqual(await commit(table, sealId, batchIds, [file(sealId, 5)]), {
+      status: 'mismatch',
+      what: 'rows',
+    });
     assert.equal((await snapshotOf(table)).pending.size, 1);
     assert.equal(await redis.hget(fixed.stats(table.name), 'file_count'), '0');
   });
@@ -424,7 +470,10 @@ describe('snapshot', () => {
   test('of another generation is gone, and with another shard count stale', async () => {
     const table = await newTable();
     assert.equal((await takeSnapshot(redis, fixed, table.name, 'feedfeedfeed', 1)).status, 'gone');
-    assert.deepEqual(await takeSnapshot(redis, fixed, table.name, table.generation, 3), { status: 'stale', shards: 1 });
+    assert.deepEqual(await takeSnapshot(redis, fixed, table.name, table.generation, 3), {
+      status: 'stale',
+      shards: 1,
+    });
   });
 });
 
@@ -441,7 +490,10 @@ describe('jobs', () => {
     await claimed[0]!.complete();
     await claimed[1]!.release();
     const again = await consumer.claim(queuePrefix, 's00', 10);
-    assert.deepEqual(again.map((job) => job.batchId), [claimed[1]!.batchId]);
+    assert.deepEqual(
+      again.map((job) => job.batchId),
+      [claimed[1]!.batchId],
+    );
     await again[0]!.complete();
     const state = await lookAtShard(redis, fixed, shardOf(table));
     assert.deepEqual([state.jobsWaiting, state.jobsActive], [0, 0]);

@@ -33,11 +33,14 @@ describe('the durable acknowledgement', () => {
       await new Durability(server.redis).require();
       await server.redis.config('SET', name, bad);
       try {
-        await assert.rejects(new Durability(server.redis).require(), (error: { code: string; message: string }) => {
-          assert.equal(error.code, 'ack_not_available');
-          assert.match(error.message, new RegExp(name));
-          return true;
-        });
+        await assert.rejects(
+          new Durability(server.redis).require(),
+          (error: { code: string; message: string }) => {
+            assert.equal(error.code, 'ack_not_available');
+            assert.match(error.message, new RegExp(name));
+            return true;
+          },
+        );
       } finally {
         await server.redis.config('SET', name, good);
       }
@@ -74,7 +77,11 @@ describe('members', () => {
   test('see each other come, leave, and die', async () => {
     const a = await join('a');
     const b = await join('b');
-    const seenBy = ({ membership }: typeof a) => membership.live('flusher').map((member) => member.id).join(',');
+    const seenBy = ({ membership }: typeof a) =>
+      membership
+        .live('flusher')
+        .map((member) => member.id)
+        .join(',');
     await waitFor('a sees b', () => seenBy(a) === 'a,b');
     await b.membership.leave();
     await waitFor('a sees b gone', () => seenBy(a) === 'a');
@@ -123,7 +130,8 @@ describe('the catalog', () => {
     const catalogs = await Promise.all(
       Array.from({ length: 4 }, async () => new Catalog(await server.connect(), fixed, DEFAULT_TABLE_CONFIG)),
     );
-    const create = (catalog: Catalog, name: string) => catalog.create(name, {}, 10, '2026-01-01T00:00:00.000000Z');
+    const create = (catalog: Catalog, name: string) =>
+      catalog.create(name, {}, 10, '2026-01-01T00:00:00.000000Z');
     const same = await Promise.all(catalogs.map((catalog) => create(catalog, 'same')));
     assert.deepEqual(same.sort(), ['created', 'exists', 'exists', 'exists']);
     const many = await Promise.allSettled(
@@ -131,7 +139,8 @@ describe('the catalog', () => {
     );
     assert.equal(many.filter((outcome) => outcome.status === 'fulfilled').length, 9);
     for (const outcome of many) {
-      if (outcome.status === 'rejected') assert.equal((outcome.reason as { code: string }).code, 'too_many_tables');
+      if (outcome.status === 'rejected')
+        assert.equal((outcome.reason as { code: string }).code, 'too_many_tables');
     }
     assert.equal((await catalogs[0]!.names()).length, 10);
     assert.equal(await catalogs[0]!.read('nowhere'), undefined);

@@ -9,7 +9,8 @@ import { waitFor } from '@miniodb/testkit/wait.ts';
 
 test('a cluster that starts again on its directory has all its rows, flushed or not, and goes on with them', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'miniodb-restart-'));
-  const rows = (from: number) => Array.from({ length: 100 }, (_, n) => ({ id: `id-${n % 5}`, payload: { n: from + n } }));
+  const rows = (from: number) =>
+    Array.from({ length: 100 }, (_, n) => ({ id: `id-${n % 5}`, payload: { n: from + n } }));
   const counts = [{ n: 200, d: 200 }];
   try {
     const first = await Cluster.start({ dataDir });
@@ -22,7 +23,10 @@ test('a cluster that starts again on its directory has all its rows, flushed or 
       return (await callRest(url, 'POST', '/v1/query', { sql })).body;
     };
     await waitFor('the first rows are flushed', async () => (await stats(firstUrl)).pending_rows === 0);
-    assert.equal((await callRest(firstUrl, 'POST', '/v1/tables/kept/rows', rows(100).slice(0, 60))).status, 200);
+    assert.equal(
+      (await callRest(firstUrl, 'POST', '/v1/tables/kept/rows', rows(100).slice(0, 60))).status,
+      200,
+    );
     await first.stop();
 
     const second = await Cluster.start({ dataDir });
@@ -30,7 +34,10 @@ test('a cluster that starts again on its directory has all its rows, flushed or 
     const found = await stats(secondUrl);
     assert.equal(found.result_json, '[{"n":160,"d":160}]');
     assert.equal(found.pending_rows, 60);
-    assert.equal((await callRest(secondUrl, 'POST', '/v1/tables/kept/rows', rows(160).slice(0, 40))).status, 200);
+    assert.equal(
+      (await callRest(secondUrl, 'POST', '/v1/tables/kept/rows', rows(160).slice(0, 40))).status,
+      200,
+    );
     await waitFor('all rows are flushed', async () => (await stats(secondUrl)).pending_rows === 0);
     assert.deepEqual(JSON.parse((await stats(secondUrl)).result_json as string), counts);
     await second.stop();

@@ -27,9 +27,12 @@ before(async () => {
     configureBuckets: [{ name: 'olap-data' }],
   });
   const { port } = await server.run();
-  store = openObjectStore(`s3://olap-data?endpoint=http://127.0.0.1:${port}&region=us-east-1&path_style=true`, {
-    credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
-  });
+  store = openObjectStore(
+    `s3://olap-data?endpoint=http://127.0.0.1:${port}&region=us-east-1&path_style=true`,
+    {
+      credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
+    },
+  );
 });
 
 after(async () => {
@@ -48,7 +51,10 @@ test('an object goes to an independent S3 server and comes back, whole and in pa
   await store.putFile(key, source, { sha256, contentType: 'application/vnd.apache.parquet' });
   assert.deepEqual(await store.head(key), { sizeBytes: body.length, sha256 });
   assert.deepEqual(Buffer.from(await store.get(key)), body);
-  assert.deepEqual(Buffer.from(await store.get(key, { range: { offset: 99_990, lengthBytes: 100 } })), body.subarray(99_990));
+  assert.deepEqual(
+    Buffer.from(await store.get(key, { range: { offset: 99_990, lengthBytes: 100 } })),
+    body.subarray(99_990),
+  );
   const copy = join(directory, 'copy');
   assert.equal(await store.getFile(key, copy, { sha256 }), body.length);
   assert.deepEqual(await readFile(copy), body);

@@ -272,7 +272,7 @@ export const MUTATIONS: readonly Mutation[] = [
     step: 'snapshot',
     breaks: 'a moved index is not sent',
     file: 'packages/core/src/index/snapshot.lua',
-    from: "local index_map = token ~= ARGV[3] and",
+    from: 'local index_map = token ~= ARGV[3] and',
     to: "local index_map = ARGV[3] == '' and",
     testFile: PROTOCOL,
     test: 'sends only what moved',

@@ -12,7 +12,9 @@ const ROOT = join(import.meta.dirname, '../..');
 const TEST_MS_MAX = 180_000;
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
-const chosen = MUTATIONS.filter(({ step, file }) => values.only === undefined || `${step} ${file}`.includes(values.only));
+const chosen = MUTATIONS.filter(
+  ({ step, file }) => values.only === undefined || `${step} ${file}`.includes(values.only),
+);
 
 let undo = () => {};
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -28,7 +30,9 @@ for (const mutation of chosen) {
   const noticed = await isNoticed(mutation);
   if (noticed) killed += 1;
   else survived += 1;
-  process.stdout.write(`${noticed ? 'red ' : 'SURVIVED'}  ${mutation.step.padEnd(9)} ${mutation.breaks}  [${mutation.test}]\n`);
+  process.stdout.write(
+    `${noticed ? 'red ' : 'SURVIVED'}  ${mutation.step.padEnd(9)} ${mutation.breaks}  [${mutation.test}]\n`,
+  );
 }
 process.stdout.write(`${killed} mutations noticed, ${survived} survived\n`);
 process.exitCode = survived === 0 ? 0 : 1;
@@ -37,7 +41,8 @@ async function isNoticed(mutation: Mutation): Promise<boolean> {
   const path = join(ROOT, mutation.file);
   const original = readFileSync(path, 'utf8');
   const parts = original.split(mutation.from);
-  if (parts.length !== 2) throw new Error(`${mutation.file} has "${mutation.from}" ${parts.length - 1} times`);
+  if (parts.length !== 2)
+    throw new Error(`${mutation.file} has "${mutation.from}" ${parts.length - 1} times`);
   undo = () => writeFileSync(path, original);
   try {
     writeFileSync(path, parts.join(mutation.to));
@@ -64,7 +69,8 @@ function runTest({ testFile, test }: Mutation): Promise<'red' | 'green'> {
     const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), TEST_MS_MAX);
     child.on('close', (code) => {
       clearTimeout(timer);
-      if (code === 0 && !/^# pass [1-9]/m.test(output)) reject(new Error(`${testFile} has no test "${test}"`));
+      if (code === 0 && !/^# pass [1-9]/m.test(output))
+        reject(new Error(`${testFile} has no test "${test}"`));
       else resolve(code === 0 ? 'green' : 'red');
     });
   });

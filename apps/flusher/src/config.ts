@@ -1,4 +1,9 @@
-import { choiceField, numberField, readConfig, requiredTextField } from '@miniodb/core/runtime/role-config.ts';
+import {
+  choiceField,
+  numberField,
+  readConfig,
+  requiredTextField,
+} from '@miniodb/core/runtime/role-config.ts';
 import { DEFAULT_TABLE_CONFIG, type TableConfig } from '@miniodb/core/table/config.ts';
 
 const fields = {

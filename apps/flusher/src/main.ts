@@ -36,7 +36,16 @@ async function start(config: FlusherConfig): Promise<RunningRole> {
 
   const membership = new Membership(redis, log, { id: config.nodeId, role: 'flusher', address: '' });
   await membership.join();
-  const context = { redis, fixed: new FixedKeys('single'), jobs, encoder, store, workDir: config.workDir, log, metrics };
+  const context = {
+    redis,
+    fixed: new FixedKeys('single'),
+    jobs,
+    encoder,
+    store,
+    workDir: config.workDir,
+    log,
+    metrics,
+  };
   const ownership = new Ownership(membership, config.nodeId);
   const scheduler = new Scheduler(context, ownership, config.tableDefaults, config.flushConcurrency);
   const admin = await startAdminServer({

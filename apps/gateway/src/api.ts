@@ -4,7 +4,12 @@ import type { TableConfigInput } from '@miniodb/core/table/config.ts';
 export interface GatewayApi {
   writeRow(table: string, row: RowInput, call: CallContext): Promise<WriteReceipt>;
   writeBatch(request: BatchInput, call: CallContext): Promise<BatchReceipt>;
-  createTable(table: string, config: TableConfigInput, ifNotExists: boolean, call: CallContext): Promise<void>;
+  createTable(
+    table: string,
+    config: TableConfigInput,
+    ifNotExists: boolean,
+    call: CallContext,
+  ): Promise<void>;
   query(request: QueryInput, call: CallContext): Promise<QueryOutput>;
   health(call: CallContext): Promise<HealthReport>;
 }
@@ -57,6 +62,9 @@ export interface BatchReceipt {
   readonly ack: Exclude<Ack, 'default'>;
   readonly batchId: string;
 }
+
+/** Bad rows that one answer names; how many there were it always says. */
+export const ROW_ERRORS_MAX = 100;
 
 export interface RowError {
   /** 0-based row of the request (line number less one, for NDJSON). */

@@ -1,4 +1,10 @@
-import { choiceField, numberField, portField, readConfig, textField } from '@miniodb/core/runtime/role-config.ts';
+import {
+  choiceField,
+  numberField,
+  portField,
+  readConfig,
+  textField,
+} from '@miniodb/core/runtime/role-config.ts';
 import { DEFAULT_TABLE_CONFIG, type TableConfig } from '@miniodb/core/table/config.ts';
 
 const fields = {

@@ -39,7 +39,11 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
   const tables = new Tables(redis, fixed, clock, config);
   await tables.ensureDefault();
   const producer = new JobProducer(redis);
-  const groups = new GroupCommit(tables, new Enqueuer(redis, producer, fixed, clock), config.inflightBytesMax);
+  const groups = new GroupCommit(
+    tables,
+    new Enqueuer(redis, producer, fixed, clock),
+    config.inflightBytesMax,
+  );
 
   const membership = new Membership(redis, log, {
     id: config.nodeId,

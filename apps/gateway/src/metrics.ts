@@ -2,14 +2,24 @@ import { type Counter, type Histogram, Metrics } from '@miniodb/core/runtime/met
 
 /** What a gateway counts. */
 export class GatewayMetrics extends Metrics {
-  readonly #rows: Counter<'table'> = this.counter('miniodb_gateway_rows_total', 'Rows acknowledged', ['table']);
+  readonly #rows: Counter<'table'> = this.counter('miniodb_gateway_rows_total', 'Rows acknowledged', [
+    'table',
+  ]);
   readonly #writeSeconds: Histogram<'table'> = this.seconds(
     'miniodb_table_write_duration_seconds',
     'From accepting a write to its acknowledgement',
     ['table'],
   );
-  readonly #refusals: Counter<'code'> = this.counter('miniodb_gateway_refusals_total', 'Calls refused, by code', ['code']);
-  readonly #querySeconds: Histogram = this.seconds('miniodb_gateway_query_duration_seconds', 'Queries, whole', []);
+  readonly #refusals: Counter<'code'> = this.counter(
+    'miniodb_gateway_refusals_total',
+    'Calls refused, by code',
+    ['code'],
+  );
+  readonly #querySeconds: Histogram = this.seconds(
+    'miniodb_gateway_query_duration_seconds',
+    'Queries, whole',
+    [],
+  );
 
   rowsAccepted(table: string, rows: number, seconds: number): void {
     this.#rows.inc({ table }, rows);

@@ -1,4 +1,10 @@
-import { numberField, portField, readConfig, requiredTextField, textField } from '@miniodb/core/runtime/role-config.ts';
+import {
+  numberField,
+  portField,
+  readConfig,
+  requiredTextField,
+  textField,
+} from '@miniodb/core/runtime/role-config.ts';
 import { DEFAULT_TABLE_CONFIG, type TableConfig } from '@miniodb/core/table/config.ts';
 
 const fields = {

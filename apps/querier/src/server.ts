@@ -1,5 +1,6 @@
 import { asMiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Log } from '@miniodb/core/runtime/log.ts';
+import { parseExact } from '@miniodb/core/table/exact-json.ts';
 import {
   type ExecuteRequest,
   type ExecuteResponse,
@@ -21,7 +22,8 @@ export function startQueryServer(
     { execute: (request: ExecuteRequest, call: ServerCall) => execute(pipeline, request, call) },
     (thrown) => {
       const error = asMiniodbError(thrown);
-      if (error.kind === 'internal' || error.kind === 'data_corrupted') log.error({ event: 'query_failed', err: error });
+      if (error.kind === 'internal' || error.kind === 'data_corrupted')
+        log.error({ event: 'query_failed', err: error });
       else log.debug({ event: 'query_refused', code: error.code });
       return error;
     },
@@ -35,7 +37,8 @@ async function* execute(
   call: ServerCall,
 ): AsyncGenerator<ExecuteResponse> {
   const started = performance.now();
-  const { sql, params, position } = request;
+  const { sql, position } = request;
+  const params = parseExact(request.params_json) as readonly unknown[];
   const running = await pipeline.run({ sql, params, position }, call.signal);
   try {
     yield { part: { $case: 'header', value: { columns: running.columns.map((column) => ({ ...column })) } } };

@@ -59,7 +59,7 @@ async function serveOlap(handlers: Partial<OlapHandlers>) {
 
 const REQUEST: ExecuteRequest = {
   sql: 'SELECT 1',
-  params: [1, 'a', null],
+  params_json: '[1,"a",null]',
   principal: 'p',
   request_id: 'r',
   position: '',

@@ -1,10 +1,15 @@
 import type { ClaimedJob } from '@miniodb/core/queue/jobs.ts';
 import type { ShardRef } from '@miniodb/core/queue/seals.ts';
-import { classifyRedisError, type Redis } from '@miniodb/core/redis/client.ts';
+import type { Redis } from '@miniodb/core/redis/client.ts';
+import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
 import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
 
 /** Completes the jobs whose batch waits no more, because it is sealed or gone; the others go back to the queue. */
-export async function completeJobs(redis: Redis, ref: ShardRef, claimed: readonly ClaimedJob[]): Promise<void> {
+export async function completeJobs(
+  redis: Redis,
+  ref: ShardRef,
+  claimed: readonly ClaimedJob[],
+): Promise<void> {
   if (claimed.length === 0) return;
   const unsealed = new ProtocolKeys(ref.table, ref.generation).unsealed(ref.shard);
   let scores: (string | null)[];

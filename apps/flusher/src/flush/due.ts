@@ -39,6 +39,9 @@ export function orphanSeals(state: ShardState, held: ReadonlySet<string>): strin
 /** Nothing pending, sealed or queued: the hint may go. */
 export function isSettled(state: ShardState): boolean {
   return (
-    state.unsealed.batches === 0 && state.seals.length === 0 && state.jobsWaiting === 0 && state.jobsActive === 0
+    state.unsealed.batches === 0 &&
+    state.seals.length === 0 &&
+    state.jobsWaiting === 0 &&
+    state.jobsActive === 0
   );
 }

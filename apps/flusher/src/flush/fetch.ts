@@ -1,6 +1,7 @@
 import type { EncodeBatch } from '@miniodb/core/encode/encoder.ts';
 import type { Seal, ShardRef } from '@miniodb/core/queue/seals.ts';
-import { classifyRedisError, type Redis } from '@miniodb/core/redis/client.ts';
+import type { Redis } from '@miniodb/core/redis/client.ts';
+import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
 import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
 
 /** Payloads asked for at once: bounds the reply that Redis has to hold. */
@@ -19,7 +20,10 @@ export async function fetchPayloads(redis: Redis, ref: ShardRef, seal: Seal): Pr
   for (let from = 0; from < seal.batches.length; ) {
     let to = from;
     let bytes = 0;
-    while (to < seal.batches.length && (to === from || bytes + seal.batches[to]!.meta.bytes <= FETCH_BYTES_MAX)) {
+    while (
+      to < seal.batches.length &&
+      (to === from || bytes + seal.batches[to]!.meta.bytes <= FETCH_BYTES_MAX)
+    ) {
       bytes += seal.batches[to]!.meta.bytes;
       to += 1;
     }

@@ -26,5 +26,10 @@ const OWN_IDS_MAX = 8;
 const OWN_ROWS_MIN = 10_000;
 
 export function layoutOf(config: TableConfig): LayoutSettings {
-  return { mode: config.layout, filesMax: FILES_PER_SEAL_MAX, ownIdsMax: OWN_IDS_MAX, ownRowsMin: OWN_ROWS_MIN };
+  return {
+    mode: config.layout,
+    filesMax: FILES_PER_SEAL_MAX,
+    ownIdsMax: OWN_IDS_MAX,
+    ownRowsMin: OWN_ROWS_MIN,
+  };
 }

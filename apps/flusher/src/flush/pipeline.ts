@@ -97,7 +97,13 @@ export async function driveSeal(
     const files = await encode(context.encoder, ref, shards, sealed, fetched, workDir, signal);
     const uploaded = await upload(context.store, ref, sealed, files, signal);
     const answer = await commit(context.redis, context.fixed, ref, sealed, uploaded);
-    const fields = { table: ref.table, shard: ref.shard, seal: sealId, rows: sealed.rows, files: files.length };
+    const fields = {
+      table: ref.table,
+      shard: ref.shard,
+      seal: sealId,
+      rows: sealed.rows,
+      files: files.length,
+    };
     switch (answer.status) {
       case 'ok':
         context.metrics.flushed(ref.table, sealed.rows, files, (performance.now() - started) / 1_000);
@@ -132,7 +138,14 @@ async function setAside(
 ): Promise<void> {
   const answer = await revokeSeal(context.redis, ref, sealId, cause, batchIds);
   context.metrics.setAside(batchIds.length);
-  context.log.error({ event: 'batches_set_aside', ...ref, seal: sealId, cause, batches: batchIds, answer: answer.status });
+  context.log.error({
+    event: 'batches_set_aside',
+    ...ref,
+    seal: sealId,
+    cause,
+    batches: batchIds,
+    answer: answer.status,
+  });
 }
 
 function batchIdsOf(error: MiniodbError): readonly string[] {

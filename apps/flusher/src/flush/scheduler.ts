@@ -94,12 +94,19 @@ export class Scheduler {
       candidates.push(...(await this.#everyShard()));
     }
     for (let from = 0; from < candidates.length; from += LOOKS_AT_ONCE) {
-      await Promise.all(candidates.slice(from, from + LOOKS_AT_ONCE).map((candidate) => this.#consider(candidate)));
+      await Promise.all(
+        candidates.slice(from, from + LOOKS_AT_ONCE).map((candidate) => this.#consider(candidate)),
+      );
     }
   }
 
   async #hinted(): Promise<Candidate[]> {
-    const flat = await this.#context.redis.zrange(GLOBAL_KEYS.dirty, '0', String(HINTS_PER_TICK_MAX - 1), 'WITHSCORES');
+    const flat = await this.#context.redis.zrange(
+      GLOBAL_KEYS.dirty,
+      '0',
+      String(HINTS_PER_TICK_MAX - 1),
+      'WITHSCORES',
+    );
     const candidates: Candidate[] = [];
     for (let at = 0; at < flat.length; at += 2) {
       const [table, shard] = (flat[at] as string).split('|');

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import type { LayoutSettings } from '@miniodb/core/encode/encoder.ts';
 import { type SealAnswer, type SealLimits, type ShardRef, sealShard } from '@miniodb/core/queue/seals.ts';
 import type { Redis } from '@miniodb/core/redis/client.ts';
 import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
 import type { FixedKeys } from '@miniodb/core/table/keys.ts';
-import type { LayoutSettings } from '@miniodb/core/encode/encoder.ts';
 
 export function newSealId(): string {
   return randomBytes(8).toString('hex');

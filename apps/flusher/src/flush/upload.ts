@@ -24,7 +24,11 @@ export async function upload(
   await failpoint('fl.put.before');
   const uploads = files.map((file) => {
     const day = file.day ?? MIXED_DAY;
-    return { file, day, key: `${objectFolder(ref.table, ref.shard, day, file.id)}/${objectName(ref, seal, file)}` };
+    return {
+      file,
+      day,
+      key: `${objectFolder(ref.table, ref.shard, day, file.id)}/${objectName(ref, seal, file)}`,
+    };
   });
   for (let from = 0; from < uploads.length; from += UPLOADS_AT_ONCE) {
     await Promise.all(

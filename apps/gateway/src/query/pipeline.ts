@@ -1,7 +1,7 @@
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Gate } from '@miniodb/core/sql/gate.ts';
-import type { ExecuteTrailer } from '@miniodb/proto/gen/miniodb/internal/v1/querier.ts';
 import type { QuerierClient } from '@miniodb/proto/client.ts';
+import type { ExecuteTrailer } from '@miniodb/proto/gen/miniodb/internal/v1/querier.ts';
 import type { CallContext, QueryInput, QueryOutput } from '../api.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { Tables } from '../table/tables.ts';
@@ -20,7 +20,11 @@ export interface QueryContext {
 }
 
 /** The gateway's part of a query: gate, tables that exist, the querier that suits, and the next one if it fails. */
-export async function runQuery(context: QueryContext, request: QueryInput, call: CallContext): Promise<QueryOutput> {
+export async function runQuery(
+  context: QueryContext,
+  request: QueryInput,
+  call: CallContext,
+): Promise<QueryOutput> {
   const started = performance.now();
   const names = await context.tables.names();
   const { defaultTable } = context;
@@ -56,7 +60,13 @@ async function execute(
 ): Promise<QueryOutput> {
   const { sql, params } = request;
   const stream = client.execute(
-    { sql, params: [...params], principal: call.principal, request_id: call.requestId, position: '' },
+    {
+      sql,
+      params_json: JSON.stringify(params),
+      principal: call.principal,
+      request_id: call.requestId,
+      position: '',
+    },
     { signal: call.signal, deadlineMs: QUERY_DEADLINE_MS },
   );
   let columns: QueryOutput['columns'] = [];

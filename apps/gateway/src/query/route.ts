@@ -28,7 +28,10 @@ export class QuerierPool {
       score: createHash('sha1').update(`${key}|${member.id}`).digest('hex'),
     }));
     if (scored.length === 0) {
-      throw new MiniodbError('unavailable', 'there is no querier', { code: 'no_querier', retryAfterMs: 1_000 });
+      throw new MiniodbError('unavailable', 'there is no querier', {
+        code: 'no_querier',
+        retryAfterMs: 1_000,
+      });
     }
     return scored.sort((a, b) => (a.score < b.score ? -1 : 1)).map(({ member }) => member);
   }

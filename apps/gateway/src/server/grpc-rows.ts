@@ -9,14 +9,11 @@ import {
 import { Compression } from '@miniodb/proto/gen/olap/v1/olap.ts';
 import { decodeStruct } from '@miniodb/proto/struct.ts';
 import { decodeUtf8 } from '@miniodb/proto/utf8.ts';
-import type { BatchInput, BatchReceipt, RowError, RowInput } from '../api.ts';
+import { type BatchInput, type BatchReceipt, ROW_ERRORS_MAX, type RowError, type RowInput } from '../api.ts';
 import { type ContentEncoding, decompress } from '../write/decompress.ts';
 import { parseExactJson } from '../write/exact-json.ts';
 import { ackFromWire } from './ack.ts';
 import { isLegacyWrite } from './legacy-write.ts';
-
-/** Bad rows that one answer names. */
-const ROW_ERRORS_MAX = 100;
 
 export interface OneRow {
   readonly table: string;

@@ -1,4 +1,5 @@
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import type { FastifyRequest } from 'fastify';
 import { type ContentEncoding, decompress } from '../write/decompress.ts';
 import { parseExactJson } from '../write/exact-json.ts';
@@ -43,7 +44,7 @@ export async function bodyObject(
     throw invalid('invalid_utf8', 'the body is not valid UTF-8', cause);
   }
   const body = parseExactJson(text);
-  if (typeof body !== 'object' || body === null || Array.isArray(body) || JSON.isRawJSON(body)) {
+  if (typeof body !== 'object' || body === null || Array.isArray(body) || isRawNumber(body)) {
     throw invalid('invalid_json', 'the body must be a JSON object');
   }
   return body as Record<string, unknown>;

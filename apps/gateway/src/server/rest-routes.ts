@@ -1,4 +1,5 @@
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import type { BatchInput, CallContext, GatewayApi } from '../api.ts';
 import { envelope } from '../write/parse-rows.ts';
@@ -189,9 +190,7 @@ function formOf(type: string, bytes: Buffer): 'ndjson' | 'json_array' {
 function paramsOf(body: Record<string, unknown>): readonly unknown[] {
   const params = body.params ?? [];
   if (!Array.isArray(params)) throw invalid('invalid_field', 'params must be an array');
-  const bad = params.findIndex(
-    (value) => typeof value === 'object' && value !== null && !JSON.isRawJSON(value),
-  );
+  const bad = params.findIndex((value) => typeof value === 'object' && value !== null && !isRawNumber(value));
   if (bad !== -1)
     throw invalid('invalid_field', `params[${bad}] must be a string, a number, true, false or null`);
   return params;

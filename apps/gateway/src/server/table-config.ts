@@ -1,5 +1,6 @@
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { TableConfigInput } from '@miniodb/core/table/config.ts';
+import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import type { TableConfig } from '@miniodb/proto/gen/olap/v1/olap.ts';
 
 type Field = keyof TableConfigInput;
@@ -80,7 +81,7 @@ function fits(type: (typeof FIELD_TYPES)[Field], value: unknown): boolean {
 }
 
 function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value);
 }
 
 function isString(value: unknown): boolean {

@@ -1,5 +1,6 @@
-import { classifyRedisError, type Redis } from '@miniodb/core/redis/client.ts';
+import type { Redis } from '@miniodb/core/redis/client.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
+import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { Catalog, type Table } from '@miniodb/core/table/catalog.ts';
 import { checkTableConfig, type TableConfigInput } from '@miniodb/core/table/config.ts';
@@ -26,7 +27,10 @@ export class Tables {
   readonly #catalog: Catalog;
   readonly #clock: RedisClock;
   readonly #config: GatewayConfig;
-  readonly #views = new LRUCache<string, Promise<LiveTable | undefined>>({ max: VIEWS_MAX, ttl: VIEW_MAX_AGE_MS });
+  readonly #views = new LRUCache<string, Promise<LiveTable | undefined>>({
+    max: VIEWS_MAX,
+    ttl: VIEW_MAX_AGE_MS,
+  });
 
   constructor(redis: Redis, fixed: FixedKeys, clock: RedisClock, config: GatewayConfig) {
     this.#redis = redis;
@@ -44,7 +48,8 @@ export class Tables {
   canonical(name: string): string {
     if (name === '') return this.#config.defaultTable;
     // The default table's name may break the pattern that others must keep.
-    if (canonicalTableName(name) !== this.#config.defaultTable) checkTableName(name, this.#config.tableNamePattern);
+    if (canonicalTableName(name) !== this.#config.defaultTable)
+      checkTableName(name, this.#config.tableNamePattern);
     return canonicalTableName(name);
   }
 
@@ -74,7 +79,9 @@ export class Tables {
     const canonical = this.canonical(name);
     const outcome = await this.#create(canonical, checkTableConfig(config));
     if (outcome === 'exists' && !ifNotExists) {
-      throw new MiniodbError('already_exists', `table ${name} already exists`, { code: 'table_already_exists' });
+      throw new MiniodbError('already_exists', `table ${name} already exists`, {
+        code: 'table_already_exists',
+      });
     }
   }
 

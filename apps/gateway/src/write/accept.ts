@@ -1,9 +1,10 @@
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import { encodeKeyPart } from '@miniodb/core/table/key-codec.ts';
 import { profileValue } from '@miniodb/core/table/profile.ts';
 import { rowLine } from '@miniodb/core/table/row-line.ts';
 import { type ColumnType, isColumnName, joinTypes } from '@miniodb/core/table/schema.ts';
 import { micros, microsFromRfc3339 } from '@miniodb/core/table/timestamp.ts';
-import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { RowInput } from '../api.ts';
 
 /** A row that passed: its stored line and what the put must know of it. */
@@ -57,10 +58,11 @@ export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): 
   checkId(row.id);
   const timestampMicros = acceptTimestamp(row.timestamp, acceptedMs);
   const { payload } = row;
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload) || isRawNumber(payload)) {
     throw invalid('invalid_payload', 'payload must be a JSON object');
   }
-  if (Object.hasOwn(payload, '__proto__')) throw invalid('field_name_refused', 'payload has a field named __proto__');
+  if (Object.hasOwn(payload, '__proto__'))
+    throw invalid('field_name_refused', 'payload has a field named __proto__');
   fieldNames.length = 0;
   fieldTypes.length = 0;
   let hasNull = false;
@@ -76,12 +78,26 @@ export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): 
     fieldTypes.push(type);
   }
   if (fieldNames.length > FIELDS_PER_ROW_MAX) {
-    throw invalid('too_many_fields', `payload has ${fieldNames.length} fields; the limit is ${FIELDS_PER_ROW_MAX}`);
+    throw invalid(
+      'too_many_fields',
+      `payload has ${fieldNames.length} fields; the limit is ${FIELDS_PER_ROW_MAX}`,
+    );
   }
-  const line = rowLine(row.id, timestampMicros, JSON.stringify(hasNull ? withoutNulls(payload) : payload));
+  const payloadJson = JSON.stringify(hasNull ? withoutNulls(payload) : payload);
+  // The only escapes of this form that it writes are of halves of surrogate pairs, or of a backslash before a u.
+  if (payloadJson.includes('\\ud') && hasIllFormedText(payload)) {
+    throw invalid(
+      'invalid_text',
+      'payload has text that is not well-formed Unicode (half of a surrogate pair)',
+    );
+  }
+  const line = rowLine(row.id, timestampMicros, payloadJson);
   // A character has one to three bytes: most rows need no counting.
   if (line.length > ROW_BYTES_MAX / 3 && Buffer.byteLength(line) > ROW_BYTES_MAX) {
-    throw invalid('row_too_large', `the row has ${Buffer.byteLength(line)} bytes; the limit is ${ROW_BYTES_MAX}`);
+    throw invalid(
+      'row_too_large',
+      `the row has ${Buffer.byteLength(line)} bytes; the limit is ${ROW_BYTES_MAX}`,
+    );
   }
   for (let at = 0; at < fieldNames.length; at += 1) {
     const type = fieldTypes[at]!;
@@ -91,9 +107,18 @@ export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): 
   return { id: row.id, line, timestampMicros };
 }
 
+/** No encoder can store halves of surrogate pairs, and a batch that has one would never be flushed. */
+function hasIllFormedText(value: unknown): boolean {
+  if (typeof value === 'string') return !value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([name, item]) => !name.isWellFormed() || hasIllFormedText(item));
+}
+
 /** Absent and null are the same, and a column has only one of them: so a pending row reads as a flushed one. */
 function withoutNulls(payload: object): object {
-  return Object.fromEntries(Object.entries(payload).filter(([, value]) => value !== null && value !== undefined));
+  return Object.fromEntries(
+    Object.entries(payload).filter(([, value]) => value !== null && value !== undefined),
+  );
 }
 
 function checkId(id: unknown): void {
@@ -146,7 +171,8 @@ function checkNested(value: object, depth: number): void {
     for (const item of value) if (typeof item === 'object' && item !== null) checkNested(item, depth + 1);
     return;
   }
-  if (Object.hasOwn(value, '__proto__')) throw invalid('field_name_refused', 'payload has a field named __proto__');
+  if (Object.hasOwn(value, '__proto__'))
+    throw invalid('field_name_refused', 'payload has a field named __proto__');
   for (const name in value) {
     const item = (value as Record<string, unknown>)[name];
     if (typeof item === 'object' && item !== null) checkNested(item, depth + 1);

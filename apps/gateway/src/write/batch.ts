@@ -89,7 +89,9 @@ export class GroupCommit {
     try {
       // The view may have changed while the group waited.
       const view = await this.#tables.current(table);
-      const enqueued = await this.#enqueuer.enqueue(mergeGroup(members), view, () => this.#tables.refresh(table));
+      const enqueued = await this.#enqueuer.enqueue(mergeGroup(members), view, () =>
+        this.#tables.refresh(table),
+      );
       for (const member of members) member.settle.resolve(enqueued);
     } catch (error) {
       for (const member of members) member.settle.reject(error);
@@ -121,7 +123,10 @@ function mergeGroup(members: readonly Waiting[]): Group {
     rows: members.flatMap((member) => member.rows),
     profile,
     // The oldest: whoever waits longest makes the flush due.
-    acceptedMs: members.reduce((oldest, member) => Math.min(oldest, member.acceptedMs), Number.POSITIVE_INFINITY),
+    acceptedMs: members.reduce(
+      (oldest, member) => Math.min(oldest, member.acceptedMs),
+      Number.POSITIVE_INFINITY,
+    ),
     dedup: undefined,
   };
 }

@@ -4,8 +4,9 @@ import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync } from 'node:zlib';
 import type { JobProducer } from '@miniodb/core/queue/jobs.ts';
 import { type PutAnswer, type PutBatch, type PutRequest, sendPut } from '@miniodb/core/queue/put.ts';
-import { classifyRedisError, type Redis, whenReady } from '@miniodb/core/redis/client.ts';
+import { type Redis, whenReady } from '@miniodb/core/redis/client.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
+import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
 import type { FixedKeys } from '@miniodb/core/table/keys.ts';
@@ -35,7 +36,9 @@ export interface Group {
   readonly rows: readonly AcceptedRow[];
   readonly profile: Profile;
   readonly acceptedMs: number;
-  readonly dedup: { readonly key: string; readonly requestHash: string; readonly windowMs: number } | undefined;
+  readonly dedup:
+    | { readonly key: string; readonly requestHash: string; readonly windowMs: number }
+    | undefined;
 }
 
 export interface Enqueued {
@@ -160,14 +163,19 @@ export class Enqueuer {
 
 /** An error reply says that the transaction was not applied; everything else leaves it open. */
 function isRefusedByServer(error: unknown): boolean {
-  return error instanceof MiniodbError ? error.kind !== 'unavailable' : error instanceof Error && error.name === 'ReplyError';
+  return error instanceof MiniodbError
+    ? error.kind !== 'unavailable'
+    : error instanceof Error && error.name === 'ReplyError';
 }
 
 function isMissingScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }
 
-function refusal(table: string, answer: Exclude<PutAnswer, { status: 'ok' | 'duplicate' | 'stale' }>): MiniodbError {
+function refusal(
+  table: string,
+  answer: Exclude<PutAnswer, { status: 'ok' | 'duplicate' | 'stale' }>,
+): MiniodbError {
   switch (answer.status) {
     case 'gone':
       return new MiniodbError('not_found', `table ${table} does not exist`, { code: 'table_gone' });
@@ -219,13 +227,23 @@ async function batchOf(
 ): Promise<PutBatch> {
   const raw = Buffer.from(rows.map((row) => row.line).join(''));
   const payload =
-    raw.length <= SYNC_COMPRESS_BYTES_MAX ? zstdCompressSync(raw, ZSTD_OPTIONS) : await compress(raw, ZSTD_OPTIONS);
+    raw.length <= SYNC_COMPRESS_BYTES_MAX
+      ? zstdCompressSync(raw, ZSTD_OPTIONS)
+      : await compress(raw, ZSTD_OPTIONS);
   const { minTs, maxTs } = timeSpan(rows);
   return {
     id,
     shard,
     payload,
-    meta: { rows: rows.length, bytes: payload.length, rawBytes: raw.length, acceptedMs, minTs, maxTs, hasOverflow },
+    meta: {
+      rows: rows.length,
+      bytes: payload.length,
+      rawBytes: raw.length,
+      acceptedMs,
+      minTs,
+      maxTs,
+      hasOverflow,
+    },
   };
 }
 

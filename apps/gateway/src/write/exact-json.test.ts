@@ -38,9 +38,10 @@ test('every other JSON value reads as JSON.parse reads it', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       const text = JSON.stringify(value);
-      assert.deepEqual(parseExactJson(text), JSON.parse(text));
+      // As text, because an integer such as 10^20 keeps its digits and is then no number.
+      assert.equal(JSON.stringify(parseExactJson(text)), JSON.stringify(JSON.parse(text)));
       // The exponent in front sends the rest through the slow way.
-      assert.deepEqual(parseExactJson(`[1e1,${text}]`), [10, JSON.parse(text)]);
+      assert.equal(JSON.stringify(parseExactJson(`[1e1,${text}]`)), JSON.stringify([10, JSON.parse(text)]));
     }),
   );
 });

@@ -53,13 +53,22 @@ export function envelope(index: number, value: unknown): ParsedRow {
   }
   for (const name of Object.keys(value)) {
     if (!ENVELOPE_FIELDS.has(name)) {
-      return { index, error: invalid('unknown_field', `unknown field ${JSON.stringify(name)}; a row has id, timestamp and payload`) };
+      return {
+        index,
+        error: invalid(
+          'unknown_field',
+          `unknown field ${JSON.stringify(name)}; a row has id, timestamp and payload`,
+        ),
+      };
     }
   }
   const row = value as { id?: unknown; timestamp?: unknown; payload?: unknown };
   const timestamp = row.timestamp ?? undefined;
   if (timestamp !== undefined && typeof timestamp !== 'string' && typeof timestamp !== 'number') {
-    return { index, error: invalid('invalid_timestamp', 'timestamp must be RFC 3339 text or epoch milliseconds') };
+    return {
+      index,
+      error: invalid('invalid_timestamp', 'timestamp must be RFC 3339 text or epoch milliseconds'),
+    };
   }
   return { index, row: { id: row.id as string, timestamp, payload: row.payload } };
 }
@@ -70,7 +79,10 @@ function decodeUtf8(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch (cause) {
-    throw new MiniodbError('invalid_argument', 'the text is not valid UTF-8', { code: 'invalid_utf8', cause });
+    throw new MiniodbError('invalid_argument', 'the text is not valid UTF-8', {
+      code: 'invalid_utf8',
+      cause,
+    });
   }
 }
 

@@ -1,17 +1,24 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import type { Durability } from '@miniodb/core/redis/durability.ts';
 import { asMiniodbError, MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
-import type { RedisClock } from '@miniodb/core/redis/clock.ts';
-import type { Ack, BatchInput, BatchReceipt, CallContext, RowError, RowInput, WriteReceipt } from '../api.ts';
+import {
+  type Ack,
+  type BatchInput,
+  type BatchReceipt,
+  type CallContext,
+  ROW_ERRORS_MAX,
+  type RowError,
+  type RowInput,
+  type WriteReceipt,
+} from '../api.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { LiveTable, Tables } from '../table/tables.ts';
 import { type AcceptedRow, acceptRow, Profile } from './accept.ts';
 import type { GroupCommit, Submission } from './batch.ts';
 import { parseRows } from './parse-rows.ts';
 
-/** Bad rows that an answer names; how many there were it always says. */
-const ROW_ERRORS_MAX = 100;
 /** Rows of one request, all or nothing: together with the message size it bounds what is atomic. */
 export const ROWS_PER_REQUEST_MAX = 1_000_000;
 /** How long a batch_id is remembered. */
@@ -35,7 +42,13 @@ export async function writeRow(
 ): Promise<WriteReceipt> {
   const receipt = await writeBatch(
     context,
-    { table: tableName, rows: { form: 'rows', rows: [row] }, ack: 'default', batchId: '', skipInvalid: false },
+    {
+      table: tableName,
+      rows: { form: 'rows', rows: [row] },
+      ack: 'default',
+      batchId: '',
+      skipInvalid: false,
+    },
     call,
   );
   return { position: receipt.position };
@@ -70,7 +83,11 @@ export async function writeBatch(
 }
 
 /** The level that this write is answered at. Levels that cannot be given are refused, not pretended. */
-async function settleAck(context: WriteContext, wanted: Ack, table: LiveTable): Promise<Exclude<Ack, 'default'>> {
+async function settleAck(
+  context: WriteContext,
+  wanted: Ack,
+  table: LiveTable,
+): Promise<Exclude<Ack, 'default'>> {
   const ack = wanted === 'default' ? table.config.ack : wanted;
   if (ack === 'committed') {
     throw new MiniodbError('failed_precondition', 'the committed acknowledgement is not available', {
@@ -137,7 +154,9 @@ function dedupOf(request: BatchInput, call: CallContext): Submission['dedup'] {
   if (request.rows.form === 'rows') hash.update(JSON.stringify(request.rows.rows, bigintsAsText));
   else hash.update(request.rows.bytes);
   return {
-    key: createHash('sha256').update(JSON.stringify([call.principal, request.batchId])).digest('base64url'),
+    key: createHash('sha256')
+      .update(JSON.stringify([call.principal, request.batchId]))
+      .digest('base64url'),
     requestHash: hash.digest('base64url'),
     windowMs: DEDUP_WINDOW_MS,
   };

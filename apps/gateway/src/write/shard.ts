@@ -1,5 +1,11 @@
-import { type Column, type ColumnType, foldName, joinTypes, type TableSchema } from '@miniodb/core/table/schema.ts';
-import { COLUMNS_PER_TABLE_MAX } from '@miniodb/core/table/schema.ts';
+import {
+  COLUMNS_PER_TABLE_MAX,
+  type Column,
+  type ColumnType,
+  foldName,
+  joinTypes,
+  type TableSchema,
+} from '@miniodb/core/table/schema.ts';
 import { shardOf } from '@miniodb/core/table/shard.ts';
 import type { AcceptedRow, Profile } from './accept.ts';
 

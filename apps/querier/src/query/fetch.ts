@@ -2,7 +2,8 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileEntry } from '@miniodb/core/index/file-entry.ts';
 import type { TableSnapshot } from '@miniodb/core/index/snapshot.ts';
-import { classifyRedisError, type Redis } from '@miniodb/core/redis/client.ts';
+import type { Redis } from '@miniodb/core/redis/client.ts';
+import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { ObjectStore } from '@miniodb/core/storage/object-store.ts';
 import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
@@ -62,7 +63,8 @@ export class Fetcher {
     try {
       const paths = new Map<string, string>();
       await inParallel(files, async (file) => {
-        if (signal.aborted) throw new MiniodbError('cancelled', 'the query was cancelled', { code: 'cancelled' });
+        if (signal.aborted)
+          throw new MiniodbError('cancelled', 'the query was cancelled', { code: 'cancelled' });
         const lease = await this.#leaseObject(file);
         leases.push(lease);
         paths.set(file.key, lease.path);
@@ -120,7 +122,11 @@ export class Fetcher {
     return paths;
   }
 
-  async #smallPayloads(keys: ProtocolKeys, snapshot: TableSnapshot, ids: readonly string[]): Promise<Buffer[]> {
+  async #smallPayloads(
+    keys: ProtocolKeys,
+    snapshot: TableSnapshot,
+    ids: readonly string[],
+  ): Promise<Buffer[]> {
     const found = new Map<string, Buffer>();
     let wanted: string[] = [];
     let bytes = 0;

@@ -102,7 +102,10 @@ export class QueryPipeline {
           fetched.push(part);
           sources.push(sourceOf(name, namesPayload, view, part));
         }
-        const result = await this.#context.executor.run({ sql: gated.sql, params: request.params, sources }, signal);
+        const result = await this.#context.executor.run(
+          { sql: gated.sql, params: request.params, sources },
+          signal,
+        );
         return answer(result, fetched, release, ended);
       } catch (error) {
         await release();

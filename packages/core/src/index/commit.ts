@@ -1,7 +1,7 @@
+import type { ShardRef } from '../queue/seals.ts';
 import type { Redis } from '../redis/client.ts';
 import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { type LuaArgument, runVerb } from '../redis/script.ts';
-import type { ShardRef } from '../queue/seals.ts';
 import { type FixedKeys, ProtocolKeys } from '../table/keys.ts';
 import type { FileEntry } from './file-entry.ts';
 
@@ -36,7 +36,9 @@ export async function commitSeal(
   const keys = new ProtocolKeys(ref.table, ref.generation);
   const partitions = numbered(files.map((file) => `${ref.shard}:${file.day}`));
   const idSets = numbered(
-    files.filter((file) => file.ownerId !== undefined).map((file) => fixed.idFiles(ref.table, file.ownerId!, file.day)),
+    files
+      .filter((file) => file.ownerId !== undefined)
+      .map((file) => fixed.idFiles(ref.table, file.ownerId!, file.day)),
   );
   const verbKeys = [
     fixed.config(ref.table),
@@ -64,7 +66,8 @@ export async function commitSeal(
     ...batchIds,
   ];
   for (const file of files) {
-    const idSet = file.ownerId === undefined ? 0 : idSets.get(fixed.idFiles(ref.table, file.ownerId, file.day))!;
+    const idSet =
+      file.ownerId === undefined ? 0 : idSets.get(fixed.idFiles(ref.table, file.ownerId, file.day))!;
     args.push(
       file.fileId,
       partitions.get(`${ref.shard}:${file.day}`)!,

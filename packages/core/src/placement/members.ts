@@ -1,9 +1,9 @@
+import { z } from 'zod';
 import type { Redis } from '../redis/client.ts';
 import { asArray, asText } from '../redis/reply.ts';
 import { runVerb } from '../redis/script.ts';
 import type { Log } from '../runtime/log.ts';
 import { GLOBAL_KEYS } from '../table/keys.ts';
-import { z } from 'zod';
 
 export const ROLES = ['gateway', 'flusher', 'querier'] as const;
 export type Role = (typeof ROLES)[number];

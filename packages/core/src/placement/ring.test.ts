@@ -20,7 +20,8 @@ test('every member has its share, whatever its id looks like', () => {
     for (const key of KEYS) counts.set(ring.ownerOf(key)!, (counts.get(ring.ownerOf(key)!) ?? 0) + 1);
     assert.deepEqual([...counts.keys()].sort(), [...ids].sort());
     const mean = KEYS.length / ids.length;
-    for (const count of counts.values()) assert.ok(Math.abs(count - mean) < 0.35 * mean, `${count} of ${mean}`);
+    for (const count of counts.values())
+      assert.ok(Math.abs(count - mean) < 0.35 * mean, `${count} of ${mean}`);
   }
 });
 

@@ -13,7 +13,8 @@ export class Ring {
   constructor(memberIds: readonly string[]) {
     // Weights with explicit vnodes: the library's default count rounds away points of small weights.
     const servers = Object.fromEntries(memberIds.map((id) => [id, { vnodes: VNODES }]));
-    this.#ring = memberIds.length === 0 ? undefined : new HashRing(servers, 'md5', { 'max cache size': 10_000 });
+    this.#ring =
+      memberIds.length === 0 ? undefined : new HashRing(servers, 'md5', { 'max cache size': 10_000 });
   }
 
   /** undefined only when there are no members. */

@@ -1,9 +1,9 @@
-import { MiniodbError } from '../runtime/errors.ts';
-import { type FixedKeys, GLOBAL_KEYS, ProtocolKeys, shardName } from '../table/keys.ts';
-import { COLUMNS_PER_TABLE_MAX, type Column } from '../table/schema.ts';
 import type { Redis } from '../redis/client.ts';
 import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { addVerb, type LuaArgument } from '../redis/script.ts';
+import { MiniodbError } from '../runtime/errors.ts';
+import { type FixedKeys, GLOBAL_KEYS, ProtocolKeys, shardName } from '../table/keys.ts';
+import { COLUMNS_PER_TABLE_MAX, type Column } from '../table/schema.ts';
 import { type BatchMeta, formatBatchMeta } from './batch-meta.ts';
 import type { JobProducer } from './jobs.ts';
 
@@ -63,7 +63,8 @@ export async function sendPut(
     await producer.addTo(transaction, keys.queuePrefix, shardName(batch.shard), batch.id, batch.meta.rows);
   }
   const replies = await transaction.exec();
-  if (replies === null) throw new MiniodbError('unavailable', 'the transaction was discarded', { code: 'redis_discarded' });
+  if (replies === null)
+    throw new MiniodbError('unavailable', 'the transaction was discarded', { code: 'redis_discarded' });
   // Scripts that the server forgot (SCRIPT FLUSH) are sent whole again only on a new connection.
   if (replies.some(([error]) => error?.message.startsWith('NOSCRIPT'))) redis.disconnect(true);
   // The put alone decides: a batch without its job is found by its shard's flusher all the same.

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { MiniodbError } from '../runtime/errors.ts';
 import type { LayoutSettings } from '../encode/encoder.ts';
 import type { Redis } from '../redis/client.ts';
 import { asArray, asNumber, asPairs, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { runVerb } from '../redis/script.ts';
+import { MiniodbError } from '../runtime/errors.ts';
 import { type FixedKeys, ProtocolKeys } from '../table/keys.ts';
 import type { TableSchema } from '../table/schema.ts';
 import { parseSchema } from '../table/stored-schema.ts';
@@ -95,7 +95,12 @@ export async function readSeal(redis: Redis, ref: ShardRef, sealId: string): Pro
   const keys = new ProtocolKeys(ref.table, ref.generation);
   const reply = asArray(
     'read-seal',
-    await runVerb(redis, 'readSeal', [keys.seal(sealId), keys.sealBatches(sealId), keys.batchMeta(ref.shard)], []),
+    await runVerb(
+      redis,
+      'readSeal',
+      [keys.seal(sealId), keys.sealBatches(sealId), keys.batchMeta(ref.shard)],
+      [],
+    ),
   );
   if (statusOf('read-seal', reply) === 'unknown') return undefined;
   const fields = new Map(asPairs('read-seal', reply[1]));

@@ -44,9 +44,13 @@ export class Durability {
       });
     }
     if (reason !== undefined) {
-      throw new MiniodbError('failed_precondition', `the durable acknowledgement cannot be given: ${reason}`, {
-        code: 'ack_not_available',
-      });
+      throw new MiniodbError(
+        'failed_precondition',
+        `the durable acknowledgement cannot be given: ${reason}`,
+        {
+          code: 'ack_not_available',
+        },
+      );
     }
   }
 
@@ -63,7 +67,8 @@ export class Durability {
         Array.from({ length: flat.length / 2 }, (_, pair) => [flat[2 * pair]!, flat[2 * pair + 1]!]),
       );
     } catch (error) {
-      if (error instanceof Error && /^(ERR|NOPERM)/.test(error.message)) return 'Redis does not show its settings';
+      if (error instanceof Error && /^(ERR|NOPERM)/.test(error.message))
+        return 'Redis does not show its settings';
       throw error;
     }
     const wanted = { appendonly: 'yes', appendfsync: 'always', 'no-appendfsync-on-rewrite': 'no' };

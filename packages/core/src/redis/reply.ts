@@ -3,9 +3,13 @@ import { MiniodbError } from '../runtime/errors.ts';
 /** Readers for verbs' answers: a reply of another shape than the verb promises is corruption, not a cast. */
 
 function unexpected(verb: string, reply: unknown): MiniodbError {
-  return new MiniodbError('data_corrupted', `${verb}: unexpected answer ${JSON.stringify(reply)?.slice(0, 200)}`, {
-    code: 'unexpected_reply',
-  });
+  return new MiniodbError(
+    'data_corrupted',
+    `${verb}: unexpected answer ${JSON.stringify(reply)?.slice(0, 200)}`,
+    {
+      code: 'unexpected_reply',
+    },
+  );
 }
 
 export function asArray(verb: string, reply: unknown): readonly unknown[] {
@@ -29,7 +33,8 @@ export function asNumber(verb: string, reply: unknown): number {
 export function asPairs(verb: string, reply: unknown): [string, string][] {
   const flat = asArray(verb, reply);
   const pairs: [string, string][] = [];
-  for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([asText(verb, flat[at]), asText(verb, flat[at + 1])]);
+  for (let at = 0; at + 1 < flat.length; at += 2)
+    pairs.push([asText(verb, flat[at]), asText(verb, flat[at + 1])]);
   return pairs;
 }
 

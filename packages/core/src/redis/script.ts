@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { ChainableCommander, Redis } from 'ioredis';
-import { classifyRedisError } from './client.ts';
+import { classifyRedisError } from './errors.ts';
 
 /**
  * The Lua verbs, one file each beside the TypeScript that calls it. A verb's head names its KEYS, ARGV and answers.

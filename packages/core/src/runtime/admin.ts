@@ -30,7 +30,9 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
         return answer(200, 'text/plain', 'ok\n');
       case '/readyz': {
         const reason = options.notReadyBecause();
-        return reason === undefined ? answer(200, 'text/plain', 'ready\n') : answer(503, 'text/plain', `${reason}\n`);
+        return reason === undefined
+          ? answer(200, 'text/plain', 'ready\n')
+          : answer(503, 'text/plain', `${reason}\n`);
       }
       case '/metrics':
         options.metrics.text().then(

@@ -46,7 +46,8 @@ export async function failpoint(name: Failpoint): Promise<void> {
   const action = actions.get(name);
   if (action === undefined) return;
   if (action.kind === 'pause') await sleep(action.ms);
-  else if (action.kind === 'error') throw new MiniodbError('unavailable', `failpoint ${name}`, { code: 'failpoint' });
+  else if (action.kind === 'error')
+    throw new MiniodbError('unavailable', `failpoint ${name}`, { code: 'failpoint' });
   else {
     action.passesLeft -= 1;
     if (action.passesLeft === 0) {

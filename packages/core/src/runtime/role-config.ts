@@ -16,7 +16,10 @@ const roleFields = {
   MINIODB_ADMIN_PORT: portField(0),
   MINIODB_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   /** Unique among live processes: two that share one would both believe that they own the same shards. */
-  MINIODB_NODE_ID: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/).optional(),
+  MINIODB_NODE_ID: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,128}$/)
+    .optional(),
 } as const;
 
 export function portField(fallback: number) {
@@ -31,7 +34,10 @@ export function requiredTextField() {
   return z.string().min(1);
 }
 
-export function choiceField<Choice extends string>(choices: readonly [Choice, ...Choice[]], fallback: Choice) {
+export function choiceField<Choice extends string>(
+  choices: readonly [Choice, ...Choice[]],
+  fallback: Choice,
+) {
   // zod keeps the literal union of the choices; its default only wants one of them.
   return z.enum(choices).default(fallback as never);
 }
@@ -64,7 +70,9 @@ export function readConfig<Fields extends z.ZodRawShape>(
   env: Environment,
   fields: Fields,
 ): RoleConfig & { readonly own: z.infer<z.ZodObject<Fields>> } {
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const common = z.object(roleFields).safeParse(set);
   const own = z.object(fields).safeParse(set);
   const issues = [...(common.error?.issues ?? []), ...(own.error?.issues ?? [])];

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { MiniodbError } from '../runtime/errors.ts';
-import { classifyRedisError, type Redis } from '../redis/client.ts';
+import type { Redis } from '../redis/client.ts';
+import { classifyRedisError } from '../redis/errors.ts';
 import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { runVerb } from '../redis/script.ts';
+import { MiniodbError } from '../runtime/errors.ts';
 import { resolveConfig, storedConfig, type TableConfig, type TableConfigInput } from './config.ts';
 import type { FixedKeys } from './keys.ts';
 
@@ -24,9 +25,13 @@ export function tableFromHash(
   if (generation === undefined || status === undefined || status === 'deleting') return undefined;
   const format = hash.get('format');
   if (format !== '1') {
-    throw new MiniodbError('failed_precondition', `table ${name} has config format ${format}; this version reads 1`, {
-      code: 'table_format_unsupported',
-    });
+    throw new MiniodbError(
+      'failed_precondition',
+      `table ${name} has config format ${format}; this version reads 1`,
+      {
+        code: 'table_format_unsupported',
+      },
+    );
   }
   return { name, generation, status, config: resolveConfig(hash, defaults) };
 }

@@ -66,7 +66,9 @@ export function checkTableConfig(input: TableConfigInput): TableConfigInput {
   }
   for (const field of NOT_YET) {
     if (parsed.data[field] !== undefined && parsed.data[field] !== DEFAULT_TABLE_CONFIG[field]) {
-      throw invalidConfig(`${field}: only ${String(DEFAULT_TABLE_CONFIG[field])} is supported by this version`);
+      throw invalidConfig(
+        `${field}: only ${String(DEFAULT_TABLE_CONFIG[field])} is supported by this version`,
+      );
     }
   }
   return parsed.data;

@@ -105,7 +105,13 @@ export const COLUMNS_PER_TABLE_MAX = 1000;
 export const COLUMN_NAME_BYTES_MAX = 255;
 
 /** Names that a row's own parts have; payload fields of these names stay in the overflow. */
-const RESERVED_COLUMNS: ReadonlySet<string> = new Set(['id', 'timestamp', 'payload', '~overflow', '~payload']);
+const RESERVED_COLUMNS: ReadonlySet<string> = new Set([
+  'id',
+  'timestamp',
+  'payload',
+  '~overflow',
+  '~payload',
+]);
 
 /** Whether a payload field of this name may become a column at all. */
 export function isColumnName(name: string): boolean {

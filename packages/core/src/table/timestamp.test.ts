@@ -34,7 +34,8 @@ test('what is no timestamp, or outside the years 0001 to 9999, is none', () => {
     '12024-01-01T00:00:00Z',
   ];
   for (const text of bad) assert.equal(microsFromRfc3339(text), undefined, text);
-  for (const ms of [1e18, -1e18, Number.NaN, 1.5, Number.POSITIVE_INFINITY]) assert.equal(micros(ms, 0), undefined);
+  for (const ms of [1e18, -1e18, Number.NaN, 1.5, Number.POSITIVE_INFINITY])
+    assert.equal(micros(ms, 0), undefined);
 });
 
 test('every microsecond of the range survives the way to text and back, and texts order as times', () => {

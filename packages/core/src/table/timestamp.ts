@@ -34,7 +34,11 @@ export function microsFromRfc3339(text: string): string | undefined {
   if (hour > 23 || minute > 59 || second > 60) return undefined;
   const midnight = new Date(0);
   midnight.setUTCFullYear(year, month - 1, day);
-  if (midnight.getUTCFullYear() !== year || midnight.getUTCMonth() !== month - 1 || midnight.getUTCDate() !== day) {
+  if (
+    midnight.getUTCFullYear() !== year ||
+    midnight.getUTCMonth() !== month - 1 ||
+    midnight.getUTCDate() !== day
+  ) {
     return undefined;
   }
   let offsetMinutes = 0;
@@ -46,7 +50,10 @@ export function microsFromRfc3339(text: string): string | undefined {
   }
   const fraction = (match[7] ?? '').padEnd(6, '0').slice(0, 6);
   const seconds = hour * 3_600 + minute * 60 + Math.min(second, 59) - offsetMinutes * 60;
-  return micros(midnight.getTime() + seconds * 1_000 + Number(fraction.slice(0, 3)), Number(fraction.slice(3)));
+  return micros(
+    midnight.getTime() + seconds * 1_000 + Number(fraction.slice(0, 3)),
+    Number(fraction.slice(3)),
+  );
 }
 
 /** RFC 3339 UTC with six digits: texts of it compare as the times do. @param timestampMicros decimal text */

@@ -4,7 +4,6 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleServerStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { Value } from "../../../google/protobuf/struct.ts";
 
 export const protobufPackage = "miniodb.internal.v1";
 
@@ -12,8 +11,8 @@ export const protobufFileName = "miniodb/internal/v1/querier.proto";
 
 export interface ExecuteRequest {
   sql: string;
-  /** Bound to $1, $2, … in order; JSON scalars. */
-  params: unknown[];
+  /** A JSON array of scalars, bound to $1, $2, … in order; text, because a Value would round large integers. */
+  params_json: string;
   /** Vouched for by the gateway; the querier decides about grants again. */
   principal: string;
   request_id: string;
@@ -50,7 +49,7 @@ export interface ExecuteTrailer {
 }
 
 function createBaseExecuteRequest(): ExecuteRequest {
-  return { sql: "", params: [], principal: "", request_id: "", position: "" };
+  return { sql: "", params_json: "", principal: "", request_id: "", position: "" };
 }
 
 export const ExecuteRequest: MessageFns<ExecuteRequest> = {
@@ -58,8 +57,8 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
     if (message.sql !== "") {
       writer.uint32(10).string(message.sql);
     }
-    for (const v of message.params) {
-      Value.encode(Value.wrap(v!), writer.uint32(18).fork()).join();
+    if (message.params_json !== "") {
+      writer.uint32(18).string(message.params_json);
     }
     if (message.principal !== "") {
       writer.uint32(26).string(message.principal);
@@ -99,7 +98,7 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
               break;
             }
 
-            message.params.push(Value.unwrap(Value.decode(reader, reader.uint32())));
+            message.params_json = reader.string();
             continue;
           }
           case 3: {
@@ -144,7 +143,7 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
   fromPartial(object: DeepPartial<ExecuteRequest>): ExecuteRequest {
     const message = createBaseExecuteRequest();
     message.sql = object.sql ?? "";
-    message.params = object.params?.map((e) => e) || [];
+    message.params_json = object.params_json ?? "";
     message.principal = object.principal ?? "";
     message.request_id = object.request_id ?? "";
     message.position = object.position ?? "";
