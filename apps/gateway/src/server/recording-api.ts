@@ -8,7 +8,7 @@ export class RecordingApi implements GatewayApi {
   readonly tables: { table: string; config: TableConfigInput; ifNotExists: boolean }[] = [];
   readonly queries: { query: QueryInput; call: CallContext }[] = [];
   /** Thrown by every method while it is set. */
-  failure: unknown;
+  failure: Error | undefined;
   /** Awaited by every method before it answers. */
   gate: (call: CallContext) => Promise<void> = async () => {};
   healthy = true;

@@ -72,7 +72,9 @@ export async function openRest(api: GatewayApi, log: Log, options: RestOptions):
     // A name of a table that is too long is told so, instead of finding no route.
     routerOptions: { maxParamLength: HEADER_BYTES_MAX },
     clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (error, request, reply) => sendProblem(reply, problem(error, request, log)),
+    frameworkErrors: (error, request, reply) => {
+      void sendProblem(reply, problem(error, request, log));
+    },
   });
   // Every body is taken as bytes: which types a route takes, and what they mean, the route says itself.
   app.removeAllContentTypeParsers();

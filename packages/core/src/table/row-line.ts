@@ -5,17 +5,10 @@
  *
  * A batch's payload is one or more zstd frames of such lines; payloads may be concatenated. Numbers in `p` keep
  * the exact source text wherever a double could not hold them. `t` reaches beyond 2^53: read it as text or int64.
+ * The flusher adds `"o":{…}`, the overflow, to lines that have one; see encode/overflow.ts.
+ * @param timestampMicros decimal text
+ * @param payloadJson text of a JSON object
  */
-export const ROW_LINE_FORMAT = 1;
-
-/** The flusher adds `"o":{…}` (the overflow) to lines of batches that have one; see encode/overflow.ts. */
-export interface RowLine {
-  readonly i: string;
-  readonly t: number;
-  readonly p: Readonly<Record<string, unknown>>;
-}
-
-/** @param timestampMicros decimal text of microseconds since 1970 UTC; @param payloadJson a JSON object */
 export function rowLine(id: string, timestampMicros: string, payloadJson: string): string {
   return `{"i":${JSON.stringify(id)},"t":${timestampMicros},"p":${payloadJson}}\n`;
 }

@@ -9,12 +9,13 @@ import { readBack } from './read-back.ts';
 
 /** What every encoder must do. Each registers the tests under its name, with an encoder of its own per test. */
 export function testEncoder(name: string, open: (t: TestContext) => Encoder): void {
-  const it = (sentence: string, body: (t: TestContext, encoder: Encoder) => Promise<void>) =>
+  const it = (sentence: string, body: (t: TestContext, encoder: Encoder) => Promise<void>): void => {
     test(`${name}: ${sentence}`, async (t) => {
       const encoder = open(t);
       t.after(() => encoder.close());
       await body(t, encoder);
     });
+  };
 
   it('rows come back with their types, whatever batch and frame they were in', async (t, encoder) => {
     const rows = [
