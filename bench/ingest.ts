@@ -11,7 +11,9 @@ import { waitFor } from '@miniodb/testkit/wait.ts';
  * row flushed, against DuckDB alone turning the same NDJSON into sorted zstd Parquet on all cores, in the same run.
  * Ends with one table, after counting what was stored. `npm run bench -- --rows 1000000`.
  */
-const { values } = parseArgs({ options: { rows: { type: 'string', default: '500000' }, rounds: { type: 'string', default: '3' } } });
+const { values } = parseArgs({
+  options: { rows: { type: 'string', default: '500000' }, rounds: { type: 'string', default: '3' } },
+});
 const ROWS = Number(values.rows);
 const ROUNDS = Number(values.rounds);
 const ROWS_PER_POST = 10_000;
@@ -22,7 +24,18 @@ const directory = await mkdtemp(join(tmpdir(), 'miniodb-bench-'));
 const cluster = await startTestCluster();
 try {
   const ratios: number[] = [];
-  print(['round', 'ours rows/s', 'duckdb rows/s', 'ratio', 'acked', 'stored', 'distinct', 'CPU us/row: gateway', 'flushers', 'redis']);
+  print([
+    'round',
+    'ours rows/s',
+    'duckdb rows/s',
+    'ratio',
+    'acked',
+    'stored',
+    'distinct',
+    'CPU us/row: gateway',
+    'flushers',
+    'redis',
+  ]);
   for (let round = 0; round < ROUNDS; round += 1) {
     const duckDb = await duckDbAlone();
     const ours = await throughCluster(`bench_${round}`);
@@ -40,7 +53,12 @@ try {
   }
   ratios.sort((a, b) => a - b);
   const median = ratios[Math.floor(ratios.length / 2)]!;
-  print(['ratio', `median ${median.toFixed(3)}`, `from ${ratios[0]!.toFixed(3)}`, `to ${ratios.at(-1)!.toFixed(3)}`]);
+  print([
+    'ratio',
+    `median ${median.toFixed(3)}`,
+    `from ${ratios[0]!.toFixed(3)}`,
+    `to ${ratios.at(-1)!.toFixed(3)}`,
+  ]);
 } finally {
   await cluster.stop();
   await rm(directory, { recursive: true, force: true });
@@ -102,11 +120,15 @@ async function throughCluster(table: string) {
 }
 
 async function pendingRows(table: string): Promise<number> {
-  const { body } = await expectOk(cluster.rest('POST', '/v1/query', { sql: `SELECT 1 FROM ${table} LIMIT 0` }));
+  const { body } = await expectOk(
+    cluster.rest('POST', '/v1/query', { sql: `SELECT 1 FROM ${table} LIMIT 0` }),
+  );
   return Number(body.pending_rows);
 }
 
-async function expectOk<Answer extends { readonly status: number; readonly body: unknown }>(work: Promise<Answer>): Promise<Answer> {
+async function expectOk<Answer extends { readonly status: number; readonly body: unknown }>(
+  work: Promise<Answer>,
+): Promise<Answer> {
   const answer = await work;
   if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
   return answer;
@@ -115,7 +137,9 @@ async function expectOk<Answer extends { readonly status: number; readonly body:
 /** Of the gateway, the flushers together, and Redis. */
 async function cpuSeconds(): Promise<number[]> {
   const pidsOf = (role: string) =>
-    cluster.cluster.names.filter((name) => name.startsWith(role)).map((name) => cluster.cluster.member(name).process.pid);
+    cluster.cluster.names
+      .filter((name) => name.startsWith(role))
+      .map((name) => cluster.cluster.member(name).process.pid);
   const groups = [pidsOf('gateway'), pidsOf('flusher'), [cluster.cluster.redis!.process.pid]];
   return Promise.all(groups.map(async (pids) => sum(await Promise.all(pids.map(processCpuSeconds)))));
 }

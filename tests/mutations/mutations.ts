@@ -15,6 +15,7 @@ export interface Mutation {
 
 const PROTOCOL = 'tests/integration/protocol.test.ts';
 const SERVICES = 'tests/integration/redis-services.test.ts';
+const ENCODE = 'packages/core/src/encode/duckdb.test.ts';
 const PATH = 'tests/integration/path.test.ts';
 const CRASH = 'tests/fault/crash-points.test.ts';
 const LOST = 'tests/fault/lost-replies.test.ts';
@@ -189,12 +190,21 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     step: 'encode',
-    breaks: 'a file lacks rows of its seal',
-    file: 'packages/core/src/encode/duckdb-sql.ts',
-    from: 'PLACEHOLDER',
-    to: 'PLACEHOLDER',
-    testFile: PATH,
-    test: 'rows over 365 days',
+    breaks: 'the rows read are not held against the rows of the batches',
+    file: 'packages/core/src/encode/duckdb.ts',
+    from: '    if (Number(actual) !== expected) {',
+    to: '    if (Number(actual) < 0) {',
+    testFile: ENCODE,
+    test: 'a batch whose rows are not as many as it says',
+  },
+  {
+    step: 'encode',
+    breaks: 'a payload that was cut off counts as shorter',
+    file: 'packages/core/src/encode/duckdb.ts',
+    from: '      if (undecodable.length > 0) throw undecodablePayload(undecodable, undefined);',
+    to: '',
+    testFile: ENCODE,
+    test: 'undecodable payloads',
   },
   {
     step: 'upload',

@@ -6,12 +6,19 @@ import { MUTATIONS, type Mutation } from './mutations.ts';
 
 /**
  * Applies every mutation in turn, runs the test that must notice, and puts the file back. Exits 1 when a mutation
- * survives or a test is red without one. `--only TEXT` picks those whose step or file holds the text.
+ * survives or a test is red without one. `--only TEXT` picks those whose step or file holds the text;
+ * `--list` prints them as the table of docs/mutations.md.
  */
 const ROOT = join(import.meta.dirname, '../..');
 const TEST_MS_MAX = 180_000;
 
-const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const { values } = parseArgs({ options: { only: { type: 'string' }, list: { type: 'boolean' } } });
+if (values.list) {
+  for (const { step, breaks, test, testFile } of MUTATIONS) {
+    process.stdout.write(`| ${step} | ${breaks} | \`${testFile}\`: ${test} |\n`);
+  }
+  process.exit(0);
+}
 const chosen = MUTATIONS.filter(
   ({ step, file }) => values.only === undefined || `${step} ${file}`.includes(values.only),
 );
