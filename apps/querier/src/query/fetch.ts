@@ -105,7 +105,7 @@ export class Fetcher {
         continue;
       }
       const lease = await this.#cache.lease(`${id}.ndjson.zst`, meta.bytes, async (path) => {
-        const [payload] = await this.#readPayloads(keys, [id]);
+        const [payload] = await this.#readPayloads(keys, snapshot, [id]);
         await writeFile(path, payload!);
       });
       leases.push(lease);
@@ -131,7 +131,7 @@ export class Fetcher {
     let wanted: string[] = [];
     let bytes = 0;
     const readWanted = async () => {
-      const payloads = await this.#readPayloads(keys, wanted);
+      const payloads = await this.#readPayloads(keys, snapshot, wanted);
       for (const [at, id] of wanted.entries()) {
         found.set(id, payloads[at]!);
         this.#payloads.set(id, payloads[at]!);
@@ -153,16 +153,31 @@ export class Fetcher {
     return ids.map((id) => found.get(id)!);
   }
 
-  async #readPayloads(keys: ProtocolKeys, ids: readonly string[]): Promise<Buffer[]> {
+  async #readPayloads(
+    keys: ProtocolKeys,
+    snapshot: TableSnapshot,
+    ids: readonly string[],
+  ): Promise<Buffer[]> {
     let payloads: (Buffer | null)[];
     try {
       payloads = await this.#redis.mgetBuffer(...ids.map((id) => keys.payload(id)));
     } catch (error) {
       throw classifyRedisError(error);
     }
-    if (payloads.some((payload) => payload === null)) throw fileGone();
+    for (const [at, id] of ids.entries()) {
+      const payload = payloads[at];
+      if (!payload) throw fileGone();
+      // DuckDB takes a frame that was cut off for the end of the file.
+      if (payload.length !== snapshot.pending.get(id)!.bytes) throw undecodable(id);
+    }
     return payloads as Buffer[];
   }
+}
+
+function undecodable(batchId: string): MiniodbError {
+  return new MiniodbError('data_corrupted', `the payload of batch ${batchId} is not what was written`, {
+    code: 'undecodable_payload',
+  });
 }
 
 function fileGone(cause?: unknown): MiniodbError {

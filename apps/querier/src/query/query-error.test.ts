@@ -46,3 +46,10 @@ test('the list of known columns ends somewhere', () => {
   });
   assert.match(queryError(unknown, SOURCES).message, /id, timestamp, payload, c0, .* and 13 more$/);
 });
+
+test('payloads that are not what was written are told apart from failures of the engine', () => {
+  for (const message of ['Unknown frame descriptor', 'Data corruption detected', 'Src size is incorrect']) {
+    const error = queryError(engineError('IO', message), SOURCES);
+    assert.deepEqual([error.kind, error.code], ['data_corrupted', 'undecodable_payload']);
+  }
+});

@@ -13,6 +13,10 @@ interface EngineError {
 const KNOWN_COLUMNS_MAX = 50;
 const MESSAGE_CHARS_MAX = 500;
 
+/** What zstd says of bytes that are no frame, or not the frame that was written. Files are not named. */
+const BROKEN_FRAME =
+  /frame descriptor|Data corruption|doesn't match checksum|Src size is incorrect|frame parameter|Dictionary/;
+
 /** DuckDB's error as one of ours, without paths and advice that is not for clients. */
 export function queryError(error: unknown, sources: readonly TableSource[]): MiniodbError {
   if (error instanceof MiniodbError) return error;
@@ -29,6 +33,7 @@ export function queryError(error: unknown, sources: readonly TableSource[]): Min
         error,
       );
     case 'IO':
+      if (BROKEN_FRAME.test(engine.exception_message)) return undecodable(error);
       if (!ours) break;
       return gone(error);
     case 'Permission':
@@ -51,7 +56,7 @@ export function queryError(error: unknown, sources: readonly TableSource[]): Min
       return made('invalid_argument', 'sql_type_error', message, error);
     case 'Invalid Input':
       // Only a reader of rows names the file.
-      if (ours) return made('data_corrupted', 'undecodable_payload', 'stored rows cannot be decoded', error);
+      if (ours) return undecodable(error);
       return made('invalid_argument', 'sql_execution', message, error);
     case 'Invalid type':
     case 'Not implemented':
@@ -60,6 +65,10 @@ export function queryError(error: unknown, sources: readonly TableSource[]): Min
       return made('invalid_argument', 'sql_execution', message, error);
   }
   return made('internal', 'query_failed', 'the query failed', error);
+}
+
+function undecodable(cause: unknown): MiniodbError {
+  return made('data_corrupted', 'undecodable_payload', 'stored rows cannot be decoded', cause);
 }
 
 function made(kind: ErrorKind, code: string, message: string, cause: unknown): MiniodbError {
