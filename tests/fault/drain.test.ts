@@ -41,25 +41,47 @@ async function insertUntilAcked(table: string, key: string, first: number): Prom
   }
 }
 
-test('SIGTERM drains every process in time, without losing or doubling a row', async () => {
-  await cluster.rest('POST', '/v1/tables', {
-    table_name: 'drained',
-    config: { buffer_size: 200, flush_interval_seconds: 1 },
-  });
+async function expectExactly(table: string, requests: number): Promise<void> {
+  const expected = requests * ROWS_PER_REQUEST;
+  const rows = await waitFor('queries are answered again', () =>
+    cluster.query(`SELECT count(*) AS n, count(DISTINCT n) AS d, max(n) AS m FROM ${table}`),
+  );
+  assert.deepEqual(rows, [{ n: expected, d: expected, m: expected - 1 }]);
+}
+
+/** Four writers of keyed requests, until `work` is done. Answers how many requests were acknowledged, which is all. */
+async function underLoad(
+  table: string,
+  work: (rowsFlow: () => Promise<unknown>) => Promise<void>,
+): Promise<number> {
+  const config = { buffer_size: 200, flush_interval_seconds: 1 };
+  await cluster.rest('POST', '/v1/tables', { table_name: table, config });
   let writing = true;
   let requests = 0;
   const writer = async (name: string) => {
     while (writing) {
       const request = requests;
       requests += 1;
-      await insertUntilAcked('drained', `${name}-${request}`, request * ROWS_PER_REQUEST);
+      await insertUntilAcked(table, `${table}-${name}-${request}`, request * ROWS_PER_REQUEST);
     }
   };
   const writers = ['a', 'b', 'c', 'd'].map(writer);
   try {
-    for (const name of ['flusher-1', 'querier-1', 'gateway-1', 'flusher-2']) {
+    await work(() => {
       const seen = requests;
-      await waitFor('rows flow', () => requests > seen + 50);
+      return waitFor('rows flow', () => requests > seen + 50);
+    });
+  } finally {
+    writing = false;
+    await Promise.all(writers);
+  }
+  return requests;
+}
+
+test('SIGTERM drains every process in time, without losing or doubling a row', async () => {
+  const requests = await underLoad('drained', async (rowsFlow) => {
+    for (const name of ['flusher-1', 'querier-1', 'gateway-1', 'flusher-2']) {
+      await rowsFlow();
       const { process } = cluster.cluster.member(name);
       const started = performance.now();
       await cluster.cluster.restart(name);
@@ -67,13 +89,17 @@ test('SIGTERM drains every process in time, without losing or doubling a row', a
       assert.deepEqual([name, exit.code], [name, 0]);
       assert.ok(performance.now() - started < DRAIN_MS_MAX, name);
     }
-  } finally {
-    writing = false;
-    await Promise.all(writers);
-  }
-  const expected = requests * ROWS_PER_REQUEST;
-  const rows = await waitFor('the querier is known again', async () =>
-    cluster.query('SELECT count(*) AS n, count(DISTINCT n) AS d, max(n) AS m FROM drained'),
-  );
-  assert.deepEqual(rows, [{ n: expected, d: expected, m: expected - 1 }]);
+  });
+  await expectExactly('drained', requests);
+});
+
+test('a Redis that is killed and comes back has all that was acknowledged, once', async () => {
+  const requests = await underLoad('redis_killed', async (rowsFlow) => {
+    for (let round = 0; round < 3; round += 1) {
+      await rowsFlow();
+      await cluster.cluster.restartRedis('kill');
+    }
+    await rowsFlow();
+  });
+  await expectExactly('redis_killed', requests);
 });

@@ -377,6 +377,9 @@ describe('commit', () => {
     ]);
     const stats = await redis.hgetall(fixed.stats(table.name));
     assert.deepEqual([stats.record_count, stats.file_count, stats.size_bytes], ['6', '2', '200']);
+    const counters = await redis.hgetall(new ProtocolKeys(table.name, table.generation).counters);
+    const { pending_rows, pending_bytes, pending_batches } = counters;
+    assert.deepEqual([pending_rows, pending_bytes, pending_batches], ['0', '0', '0']);
   });
 
   test('with the files of another encoding of the same seal is not taken twice', async () => {

@@ -2,8 +2,10 @@ import type { ClaimedJob, JobConsumer } from '@miniodb/core/queue/jobs.ts';
 import type { ShardRef, ShardState } from '@miniodb/core/queue/seals.ts';
 import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
 import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
+import { SEAL_BATCHES_MAX } from './limits.ts';
 
-const CLAIM_MAX = 500;
+/** As many as one seal may take batches: fewer, and jobs would pile up under a steady load of small batches. */
+const CLAIM_MAX = SEAL_BATCHES_MAX;
 
 /** Takes the jobs that announced the work. Which batches are flushed is not theirs to say: that is the seal's. */
 export async function claimJobs(jobs: JobConsumer, ref: ShardRef, state: ShardState): Promise<ClaimedJob[]> {

@@ -5,7 +5,7 @@ import type { TableConfig } from '@miniodb/core/table/config.ts';
 /** Compressed payload bytes of one seal: all of them are in memory while it is encoded. */
 const SEAL_BYTES_MAX = 64 * 1_048_576;
 /** One Lua call moves them all. */
-const SEAL_BATCHES_MAX = 2_000;
+export const SEAL_BATCHES_MAX = 2_000;
 /** A seal with more days would mostly become mixed files. */
 const SEAL_DAYS_MAX = 366;
 

@@ -97,7 +97,7 @@ async function execute(
     resultJson: Buffer.concat(chunks).toString('utf8'),
     columns,
     rowCount: Number(trailer.row_count),
-    elapsedMs: performance.now() - started,
+    elapsedMs: Math.round((performance.now() - started) * 1_000) / 1_000,
     stats: {
       filesRead: Number(trailer.files_read),
       bytesRead: Number(trailer.bytes_read),

@@ -19,6 +19,8 @@ local first_name = 7
 local first_batch = first_name + partition_count
 local first_file = first_batch + batch_count
 local READER_GRACE_MS = 60000
+-- As put.lua counts it.
+local BATCH_OVERHEAD_BYTES = 1024
 
 local function file_of(file)
   local at = first_file + (file - 1) * 7
@@ -42,7 +44,7 @@ end
 if redis.call('ZCARD', seal_batches) ~= batch_count then
   return { 'mismatch', 'batches' }
 end
-local rows, bytes = 0, 0
+local rows, bytes = 0, batch_count * BATCH_OVERHEAD_BYTES
 for batch = 0, batch_count - 1 do
   local id = ARGV[first_batch + batch]
   if not redis.call('ZSCORE', seal_batches, id) then

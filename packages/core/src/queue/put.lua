@@ -19,6 +19,8 @@ local column_count, batch_count = tonumber(ARGV[12]), tonumber(ARGV[13])
 local first_column = 16
 local first_batch = first_column + 3 * column_count
 local READER_GRACE_MS = 60000
+-- What a batch costs Redis beside its payload: job, meta, three sorted sets. Small batches must not slip under the cap.
+local BATCH_OVERHEAD_BYTES = 1024
 
 local function key_of(batch, part)
   return KEYS[8 + (batch - 1) * 4 + part]
@@ -80,7 +82,7 @@ if settings[3] ~= ARGV[2] then
   return refuse('stale', 'shards')
 end
 
-local bytes_new, rows_new = 0, 0
+local bytes_new, rows_new = batch_count * BATCH_OVERHEAD_BYTES, 0
 for batch = 1, batch_count do
   local _, _, _, rows, bytes = batch_of(batch)
   rows_new = rows_new + tonumber(rows)
