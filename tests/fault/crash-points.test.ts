@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { closeRedis, openRedis, type Redis, whenReady } from '@miniodb/core/redis/client.ts';
-import { silentLog } from '@miniodb/core/runtime/log.ts';
 import { startTestCluster, type TestCluster } from '@miniodb/testkit/cluster.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
 
@@ -19,16 +17,12 @@ const FLUSHER_POINTS = [
 const GATEWAY_POINTS = ['gw.recv', 'gw.validated', 'gw.enqueue.before', 'gw.enqueue.after', 'gw.reply'];
 
 let cluster: TestCluster;
-let redis: Redis;
 
 before(async () => {
   cluster = await startTestCluster({ flushers: 1, restart: false });
-  redis = openRedis({ url: cluster.cluster.redisUrl, connectionName: 'test', log: silentLog() });
-  await whenReady(redis, 5_000);
 });
 
 after(async () => {
-  await closeRedis(redis);
   await cluster.stop();
 });
 
@@ -39,11 +33,6 @@ async function insert(table: string, from: number, to: number): Promise<void> {
   }));
   const answer = await cluster.rest('POST', `/v1/tables/${table}/rows`, rows);
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
-}
-
-async function pendingRows(table: string): Promise<number> {
-  const generation = await redis.hget(`table:${table}:config`, 'generation');
-  return Number((await redis.hget(`{${table}}:${generation}:c`, 'pending_rows')) ?? '0');
 }
 
 const isDead = (name: string) =>
@@ -67,7 +56,7 @@ describe('a flusher that dies', () => {
       await expectExactly(table, 60);
       await insert(table, 60, 110);
       await cluster.cluster.restart('flusher-1', { env: {} });
-      await waitFor(`${table} is flushed`, async () => (await pendingRows(table)) === 0, 40_000);
+      await waitFor(`${table} is flushed`, async () => (await cluster.pendingRows(table)) === 0, 40_000);
       await expectExactly(table, 110);
     });
   }

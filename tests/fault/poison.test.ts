@@ -1,22 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { closeRedis, openRedis, type Redis, whenReady } from '@miniodb/core/redis/client.ts';
-import { silentLog } from '@miniodb/core/runtime/log.ts';
-import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
 import { startTestCluster, type TestCluster } from '@miniodb/testkit/cluster.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
 
 let cluster: TestCluster;
-let redis: Redis;
 
 before(async () => {
   cluster = await startTestCluster({ flushers: 1 });
-  redis = openRedis({ url: cluster.cluster.redisUrl, connectionName: 'test', log: silentLog() });
-  await whenReady(redis, 5_000);
 });
 
 after(async () => {
-  await closeRedis(redis);
   await cluster.stop();
 });
 
@@ -27,7 +20,8 @@ test('a batch that cannot be decoded is set aside, the others flow, and no answe
     const rows = [0, 1].map((n) => ({ id: 'x', payload: { n: 2 * request + n } }));
     assert.equal((await cluster.rest('POST', '/v1/tables/poisoned/rows', rows)).status, 200);
   }
-  const keys = new ProtocolKeys('poisoned', (await redis.hget('table:poisoned:config', 'generation'))!);
+  const { redis } = cluster;
+  const keys = await cluster.keysOf('poisoned');
   const batch = (await redis.zrange(keys.pending('s00'), '0', '-1'))[1]!;
   const payload = (await redis.getBuffer(keys.payload(batch)))!;
   await redis.set(keys.payload(batch), 'not what was written');

@@ -2,24 +2,18 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { closeRedis, openRedis, type Redis, whenReady } from '@miniodb/core/redis/client.ts';
-import { silentLog } from '@miniodb/core/runtime/log.ts';
 import { startTestCluster, type TestCluster } from '@miniodb/testkit/cluster.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
 import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 
 let cluster: TestCluster;
-let redis: Redis;
 
 before(async () => {
   cluster = await startTestCluster();
-  redis = openRedis({ url: cluster.cluster.redisUrl, connectionName: 'test', log: silentLog() });
-  await whenReady(redis, 5_000);
 });
 
 after(async () => {
-  await closeRedis(redis);
   await cluster.stop();
 });
 
@@ -34,13 +28,8 @@ async function insert(table: string, rows: readonly Record<string, unknown>[]): 
   assert.equal(answer.body.accepted, rows.length);
 }
 
-async function pendingRows(table: string): Promise<number> {
-  const generation = await redis.hget(`table:${table}:config`, 'generation');
-  return Number((await redis.hget(`{${table}}:${generation}:c`, 'pending_rows')) ?? '0');
-}
-
 const flushed = (table: string) =>
-  waitFor(`${table} is flushed`, async () => (await pendingRows(table)) === 0);
+  waitFor(`${table} is flushed`, async () => (await cluster.pendingRows(table)) === 0);
 
 /** Object keys of a table, as they lie in the bucket. */
 async function objectsOf(table: string): Promise<string[]> {
@@ -271,8 +260,8 @@ describe('layout', () => {
       );
     }
     const key = objects.find((object) => object.startsWith('few/x/2024-05-01/'))!;
-    assert.deepEqual(await redis.smembers('index:table:few:id:x:2024-05-01'), [key]);
-    assert.deepEqual((await redis.smembers('index:table:few:id:y~2fz:2024-05-02')).length, 1);
+    assert.deepEqual(await cluster.redis.smembers('index:table:few:id:x:2024-05-01'), [key]);
+    assert.deepEqual((await cluster.redis.smembers('index:table:few:id:y~2fz:2024-05-02')).length, 1);
   });
 
   test('10,000 ids in one flush become a bounded number of objects', async () => {
