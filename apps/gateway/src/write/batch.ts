@@ -26,6 +26,8 @@ export interface Submission {
 }
 
 interface Waiting extends Submission {
+  /** As it was when the rows were accepted: a later incarnation of the name is another table. */
+  readonly table: LiveTable;
   readonly settle: PromiseWithResolvers<Enqueued>;
 }
 
@@ -63,8 +65,8 @@ export class GroupCommit {
     const settle = Promise.withResolvers<Enqueued>();
     const line = this.#lines.get(table.name) ?? { waiting: [], underWay: 0 };
     this.#lines.set(table.name, line);
-    line.waiting.push({ ...submission, settle });
-    this.#pump(table, line);
+    line.waiting.push({ ...submission, table, settle });
+    this.#pump(table.name, line);
     try {
       return await settle.promise;
     } finally {
@@ -72,20 +74,21 @@ export class GroupCommit {
     }
   }
 
-  #pump(table: LiveTable, line: Line): void {
+  #pump(name: string, line: Line): void {
     while (line.underWay < ENQUEUES_PER_TABLE_MAX && line.waiting.length > 0) {
       const members = takeGroup(line.waiting);
       line.underWay += 1;
-      void this.#run(table, members).finally(() => {
+      void this.#run(members).finally(() => {
         line.underWay -= 1;
-        if (line.waiting.length > 0) this.#pump(table, line);
-        else if (line.underWay === 0) this.#lines.delete(table.name);
+        if (line.waiting.length > 0) this.#pump(name, line);
+        else if (line.underWay === 0) this.#lines.delete(name);
       });
     }
   }
 
   /** Never rejects: every member hears its own outcome. */
-  async #run(table: LiveTable, members: readonly Waiting[]): Promise<void> {
+  async #run(members: readonly Waiting[]): Promise<void> {
+    const { table } = members[0]!;
     try {
       // The view may have changed while the group waited.
       const view = await this.#tables.current(table);
@@ -108,7 +111,8 @@ function takeGroup(waiting: Waiting[]): Waiting[] {
       const next = waiting[count]!;
       bytes += next.bytes;
       rows += next.rows.length;
-      if (next.dedup !== undefined || bytes > GROUP_BYTES_MAX || rows > GROUP_ROWS_MAX) break;
+      if (next.dedup !== undefined || next.table.generation !== waiting[0]!.table.generation) break;
+      if (bytes > GROUP_BYTES_MAX || rows > GROUP_ROWS_MAX) break;
       count += 1;
     }
   }

@@ -7,42 +7,26 @@ export type ParsedRow =
   | { readonly index: number; readonly row: RowInput; readonly error?: undefined }
   | { readonly index: number; readonly error: MiniodbError };
 
-const NEWLINE = 0x0a;
 const ENVELOPE_FIELDS: ReadonlySet<string> = new Set(['id', 'timestamp', 'payload']);
 
-/** The rows of a request in order, whatever form they came in. Throws when there is no telling rows apart. */
-export function* parseRows(source: BatchInput['rows']): Generator<ParsedRow> {
-  switch (source.form) {
-    case 'rows':
-      for (let index = 0; index < source.rows.length; index += 1) yield { index, row: source.rows[index]! };
-      return;
-    case 'ndjson':
-      yield* parseLines(source.bytes);
-      return;
-    case 'json_array': {
-      const rows = parseExactJson(decodeUtf8(source.bytes));
-      if (!Array.isArray(rows)) throw invalid('invalid_json', 'the body must be a JSON array of rows');
-      for (let index = 0; index < rows.length; index += 1) yield envelope(index, rows[index]);
-    }
+/** The rows of a request whose form is not lines, in order. Throws when there is no telling rows apart. */
+export function* parseRows(source: Exclude<BatchInput['rows'], { form: 'ndjson' }>): Generator<ParsedRow> {
+  if (source.form === 'rows') {
+    for (let index = 0; index < source.rows.length; index += 1) yield { index, row: source.rows[index]! };
+    return;
   }
+  const rows = parseExactJson(decodeUtf8(source.bytes));
+  if (!Array.isArray(rows)) throw invalid('invalid_json', 'the body must be a JSON array of rows');
+  for (let index = 0; index < rows.length; index += 1) yield envelope(index, rows[index]);
 }
 
-function* parseLines(bytes: Uint8Array): Generator<ParsedRow> {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let start = 0;
-  for (let index = 0; start < buffer.length; index += 1) {
-    const newline = buffer.indexOf(NEWLINE, start);
-    const end = newline === -1 ? buffer.length : newline;
-    const line = buffer.subarray(start, end);
-    start = end + 1;
-    let parsed: ParsedRow | undefined;
-    try {
-      const text = decodeUtf8(line).trim();
-      if (text !== '') parsed = envelope(index, parseExactJson(text));
-    } catch (error) {
-      parsed = { index, error: asMiniodbError(error) };
-    }
-    if (parsed !== undefined) yield parsed;
+/** The row of one line of NDJSON; undefined: the line is blank. */
+export function parseLine(index: number, line: Uint8Array): ParsedRow | undefined {
+  try {
+    const text = decodeUtf8(line).trim();
+    return text === '' ? undefined : envelope(index, parseExactJson(text));
+  } catch (error) {
+    return { index, error: asMiniodbError(error) };
   }
 }
 

@@ -1,26 +1,14 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import type { Durability } from '@miniodb/core/redis/durability.ts';
-import { asMiniodbError, MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
-import {
-  type Ack,
-  type BatchInput,
-  type BatchReceipt,
-  type CallContext,
-  ROW_ERRORS_MAX,
-  type RowError,
-  type RowInput,
-  type WriteReceipt,
-} from '../api.ts';
+import type { Ack, BatchInput, BatchReceipt, CallContext, RowInput, WriteReceipt } from '../api.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { LiveTable, Tables } from '../table/tables.ts';
-import { type AcceptedRow, acceptRow, Profile } from './accept.ts';
+import { acceptAll } from './accept-all.ts';
 import type { GroupCommit, Submission } from './batch.ts';
-import { parseRows } from './parse-rows.ts';
 
-/** Rows of one request, all or nothing: together with the message size it bounds what is atomic. */
-export const ROWS_PER_REQUEST_MAX = 1_000_000;
 /** How long a batch_id is remembered. */
 export const DEDUP_WINDOW_MS = 24 * 3_600_000;
 const BATCH_ID_BYTES_MAX = 256;
@@ -96,55 +84,6 @@ async function settleAck(
   }
   if (ack === 'durable') await context.durability.require();
   return ack;
-}
-
-interface Accepted {
-  readonly rows: AcceptedRow[];
-  readonly bytes: number;
-  readonly profile: Profile;
-  readonly errors: RowError[];
-  readonly rejected: number;
-}
-
-function acceptAll(request: BatchInput, acceptedMs: number): Accepted {
-  const rows: AcceptedRow[] = [];
-  const errors: RowError[] = [];
-  const profile = new Profile();
-  let rejected = 0;
-  let bytes = 0;
-  let index = -1;
-  for (const input of parseRows(request.rows)) {
-    index += 1;
-    if (index >= ROWS_PER_REQUEST_MAX) {
-      throw new MiniodbError('invalid_argument', `a request takes at most ${ROWS_PER_REQUEST_MAX} rows`, {
-        code: 'too_many_rows',
-      });
-    }
-    try {
-      if (input.error !== undefined) throw input.error;
-      const row = acceptRow(input.row, acceptedMs, profile);
-      rows.push(row);
-      bytes += row.line.length;
-    } catch (thrown) {
-      const error = asMiniodbError(thrown);
-      if (error.kind !== 'invalid_argument') throw error;
-      // A single row's fault is the request's fault: no list around it.
-      if (request.rows.form === 'rows' && request.rows.rows.length === 1 && !request.skipInvalid) throw error;
-      rejected += 1;
-      if (errors.length < ROW_ERRORS_MAX) {
-        errors.push({ index: input.index, code: error.code, message: error.message });
-      }
-    }
-  }
-  if (rejected > 0 && !request.skipInvalid) {
-    const first = errors[0]!;
-    throw new MiniodbError(
-      'invalid_argument',
-      `${rejected} of ${index + 1} rows are invalid and none was stored; row ${first.index}: ${first.message}`,
-      { code: 'invalid_rows', details: { errors, rejected } },
-    );
-  }
-  return { rows, bytes, profile, errors, rejected };
 }
 
 /** The record that makes a repeat of a keyed request store nothing: it is about the client's own bytes. */
