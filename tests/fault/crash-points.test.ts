@@ -62,6 +62,17 @@ describe('a flusher that dies', () => {
   }
 });
 
+test('a gateway answers only when its rows are pending', async () => {
+  await cluster.rest('POST', '/v1/tables', {
+    table_name: 'slow_enqueue',
+    config: { flush_interval_seconds: 3_600 },
+  });
+  await cluster.cluster.restart('gateway-1', { env: { FAILPOINTS: 'gw.enqueue.before=pause:300' } });
+  await insert('slow_enqueue', 0, 10);
+  assert.equal(await cluster.pendingRows('slow_enqueue'), 10);
+  await cluster.cluster.restart('gateway-1', { env: {} });
+});
+
 describe('a gateway that dies', () => {
   for (const point of GATEWAY_POINTS) {
     test(`at ${point} keeps all that it acknowledged, once, and no part of a request`, async () => {

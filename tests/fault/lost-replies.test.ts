@@ -51,6 +51,18 @@ test('a gateway whose replies are cut while the batch is flushed in between doub
   assert.equal((await statsOf('cut')).record_count, '25');
 });
 
+test('a table whose creation was answered into a broken connection is created once, and said to be', async () => {
+  proxy.setMode('drop-replies');
+  const create = cluster.rest('POST', '/v1/tables', { table_name: 'cut_creation', config: {} });
+  await waitFor('its name is listed', async () => {
+    return (await server.redis.sismember('tables:list', 'cut_creation')) === 1;
+  });
+  proxy.setMode('pass');
+  proxy.cut();
+  const answer = await create;
+  assert.deepEqual([answer.status, answer.body.success], [200, true]);
+});
+
 test('a gateway without Redis refuses soon, with a code and a delay, and goes on when it is back', async () => {
   proxy.setMode('refuse');
   proxy.cut();

@@ -21,10 +21,17 @@ import { FixedKeys, ProtocolKeys } from '@miniodb/core/table/keys.ts';
 import { rowLine } from '@miniodb/core/table/row-line.ts';
 import { COLUMN_TYPES, type ColumnType, foldName, joinTypes } from '@miniodb/core/table/schema.ts';
 import { startTestRedis, type TestRedis } from '@miniodb/testkit/redis.ts';
+import { waitFor } from '@miniodb/testkit/wait.ts';
 import fc from 'fast-check';
 
 const fixed = new FixedKeys('single');
-const LIMITS: SealLimits = { rowsMax: 1_000_000, bytesMax: 1e9, batchesMax: 1_000, daysMax: 366 };
+const LIMITS: SealLimits = {
+  rowsMax: 1_000_000,
+  bytesMax: 1e9,
+  rawBytesMax: 1e9,
+  batchesMax: 1_000,
+  daysMax: 366,
+};
 const LAYOUT = { mode: 'auto', filesMax: 64, ownIdsMax: 8, ownRowsMin: 10_000 } as const;
 const DAY_MICROS = 86_400_000_000;
 
@@ -91,6 +98,7 @@ async function putRequest(table: Table, options: PutOptions = {}): Promise<PutRe
     oldest: '2024-10-04T00:00:00.000000Z',
     newest: '2024-10-04T00:00:00.000000Z',
     maxPendingBytes: table.config.max_pending_bytes,
+    isRepeat: false,
     ...(options.dedup && { dedup: options.dedup }),
   };
 }
@@ -220,6 +228,35 @@ describe('put', () => {
     assert.equal(await payloadCount(table), 0);
   });
 
+  test('that was refused when repeated does not apply when its first sending arrives late', async () => {
+    const table = await newTable();
+    const request = await putRequest(table);
+    await put(table);
+    await redis.hset(fixed.config(table.name), 'max_pending_bytes', '10');
+    assert.equal((await send({ ...request, isRepeat: true })).status, 'pending_bytes');
+    await redis.hset(fixed.config(table.name), 'max_pending_bytes', '1000000');
+    assert.equal((await send(request)).status, 'expired');
+    assert.equal((await snapshotOf(table)).pending.size, 1);
+  });
+
+  test('that was refused leaves no job behind', async () => {
+    const table = await newTable();
+    await put(table);
+    await redis.hset(fixed.config(table.name), 'max_pending_bytes', '10');
+    for (let attempt = 0; attempt < 5; attempt += 1) assert.equal((await put(table)).status, 'pending_bytes');
+    await waitFor('only the accepted batch has a job', async () => {
+      return (await lookAtShard(redis, fixed, shardOf(table))).jobsWaiting === 1;
+    });
+  });
+
+  test('changes nothing when the statistics have another type', async () => {
+    const table = await newTable();
+    await redis.del(fixed.stats(table.name));
+    await redis.set(fixed.stats(table.name), 'not a hash');
+    await assert.rejects(put(table), /WRONGTYPE/);
+    assert.equal((await snapshotOf(table)).pending.size, 0);
+  });
+
   test('with a key stores once, answers duplicate to the same bytes and conflict to others', async () => {
     const table = await newTable();
     const dedup = { key: 'k', requestHash: 'h', expiresMs: (await redisTimeMs(redis)) + 60_000 };
@@ -302,6 +339,14 @@ describe('seal', () => {
     await put(table, { day: 20_009 });
     await put(table, { day: 20_010 });
     const sealId = await seal(table, { ...LIMITS, daysMax: 10 });
+    assert.equal((await batchIdsOf(table, sealId)).length, 2);
+  });
+
+  test('takes no more decompressed bytes than it may', async () => {
+    const table = await newTable();
+    for (const rows of [100, 100, 100]) await put(table, { rows });
+    const [meta] = [...(await snapshotOf(table)).pending.values()];
+    const sealId = await seal(table, { ...LIMITS, rawBytesMax: 2 * meta!.rawBytes });
     assert.equal((await batchIdsOf(table, sealId)).length, 2);
   });
 

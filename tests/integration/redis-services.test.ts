@@ -27,6 +27,7 @@ describe('the durable acknowledgement', () => {
     ['appendfsync', 'everysec', 'always'],
     ['no-appendfsync-on-rewrite', 'yes', 'no'],
     ['appendonly', 'no', 'yes'],
+    ['maxmemory-policy', 'allkeys-lru', 'noeviction'],
   ];
   for (const [name, bad, good] of settings) {
     test(`is refused while Redis has ${name} ${bad}`, async () => {
@@ -84,7 +85,8 @@ describe('members', () => {
         .join(',');
     await waitFor('a sees b', () => seenBy(a) === 'a,b');
     await b.membership.leave();
-    await waitFor('a sees b gone', () => seenBy(a) === 'a');
+    // Sooner than silence would be taken for death.
+    await waitFor('a sees b gone', () => seenBy(a) === 'a', 3_000);
     const c = await join('c');
     await waitFor('a sees c', () => seenBy(a) === 'a,c');
     // Without a word: its heartbeats just stop.
@@ -92,6 +94,56 @@ describe('members', () => {
     await waitFor('a sees c dead', () => seenBy(a) === 'a');
     await c.membership.leave();
     await a.membership.leave();
+  });
+
+  test('are kept for a while when Redis has forgotten them without a goodbye', async () => {
+    const a = await join('kept-a');
+    const b = await join('kept-b');
+    await waitFor('a sees b', () => a.membership.live('flusher').length === 2);
+    b.redis.disconnect();
+    // As after a jump of Redis' clock: b's last beat is two minutes old.
+    await server.redis.zincrby(GLOBAL_KEYS.members, -120_000, 'kept-b');
+    await waitFor('a beats', async () => !(await server.redis.hexists(GLOBAL_KEYS.memberInfo, 'kept-b')));
+    const beat = await server.redis.zscore(GLOBAL_KEYS.members, 'kept-a');
+    await waitFor(
+      'a beats again',
+      async () => (await server.redis.zscore(GLOBAL_KEYS.members, 'kept-a')) !== beat,
+    );
+    assert.equal(a.membership.live('flusher').length, 2);
+    await waitFor('a sees b dead', () => a.membership.live('flusher').length === 1);
+    await b.membership.leave();
+    await a.membership.leave();
+  });
+
+  test('are seen although others have a role that nobody knows yet, or an unreadable entry', async () => {
+    const b = await join('readable-b');
+    const unreadable = ['{"id":"odd-0","role":"compactor","address":""}', 'no json'];
+    for (const [n, info] of unreadable.entries()) {
+      await server.redis.hset(GLOBAL_KEYS.memberInfo, `odd-${n}`, info);
+      await server.redis.zadd(GLOBAL_KEYS.members, (await redisTimeMs(server.redis)) + 60_000, `odd-${n}`);
+    }
+    await server.redis.zadd(GLOBAL_KEYS.members, (await redisTimeMs(server.redis)) + 60_000, 'odd-2');
+    const warned: unknown[] = [];
+    const log = silentLog();
+    log.warn = (fields: unknown) => void warned.push(fields);
+    const a = new Membership(await server.connect(), log, flusher('readable-a'));
+    await a.join();
+    assert.deepEqual(
+      a.live('flusher').map((member) => member.id),
+      ['readable-a', 'readable-b'],
+    );
+    const beat = await server.redis.zscore(GLOBAL_KEYS.members, 'readable-a');
+    await waitFor(
+      'a beats again',
+      async () => (await server.redis.zscore(GLOBAL_KEYS.members, 'readable-a')) !== beat,
+    );
+    assert.deepEqual(
+      warned,
+      [...unreadable, null].map((info) => ({ event: 'member_unreadable', info })),
+    );
+    await a.leave();
+    await b.membership.leave();
+    await server.redis.zrem(GLOBAL_KEYS.members, 'odd-0', 'odd-1', 'odd-2');
   });
 
   test('keep their last view while Redis is away', async () => {

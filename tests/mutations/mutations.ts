@@ -19,6 +19,7 @@ const ENCODE = 'packages/core/src/encode/duckdb.test.ts';
 const PATH = 'tests/integration/path.test.ts';
 const CRASH = 'tests/fault/crash-points.test.ts';
 const LOST = 'tests/fault/lost-replies.test.ts';
+const SCARCITY = 'tests/fault/scarcity.test.ts';
 const DRAIN = 'tests/fault/drain.test.ts';
 const PUT = 'packages/core/src/queue/put.lua';
 const SEAL = 'packages/core/src/queue/seal.lua';
@@ -42,7 +43,7 @@ export const MUTATIONS: readonly Mutation[] = [
     from: '      return await settle.promise;',
     to: "      settle.promise.catch(() => {});\n      return { duplicate: false, position: '' };",
     testFile: CRASH,
-    test: 'at gw.enqueue.before',
+    test: 'answers only when its rows are pending',
   },
   {
     step: 'enqueue',
@@ -162,6 +163,42 @@ export const MUTATIONS: readonly Mutation[] = [
     test: 'repeated under its id takes nothing more',
   },
   {
+    step: 'put',
+    breaks: 'a refused repeat may still be overtaken by its first sending',
+    file: PUT,
+    from: "    redis.call('ZADD', done, ARGV[5], fence)\n",
+    to: '',
+    testFile: PROTOCOL,
+    test: 'that was refused when repeated does not apply',
+  },
+  {
+    step: 'put',
+    breaks: 'refused writes pile up jobs',
+    file: 'packages/core/src/queue/put.ts',
+    from: '    producer.remove(keys.queuePrefix, jobs);',
+    to: '    void jobs;',
+    testFile: PROTOCOL,
+    test: 'that was refused leaves no job behind',
+  },
+  {
+    step: 'claim',
+    breaks: 'a claim that fails fails the flush, as at Redis’ memory limit',
+    file: 'apps/flusher/src/flush/claim.ts',
+    from: "    log.warn({ event: 'claim_failed', ...ref, err: error });",
+    to: '    void log;\n    throw error;',
+    testFile: SCARCITY,
+    test: 'refuses writes with a cause and a delay, drains by itself',
+  },
+  {
+    step: 'due',
+    breaks: 'a table that cannot be read stops the others',
+    file: 'apps/flusher/src/flush/scheduler.ts',
+    from: '    try {\n      await this.#consider(candidate);',
+    to: '    await this.#consider(candidate);\n    try {',
+    testFile: SCARCITY,
+    test: 'does not keep others from being flushed',
+  },
+  {
     step: 'seal',
     breaks: 'nobody drives on the seals of dead flushers',
     file: 'apps/flusher/src/flush/due.ts',
@@ -196,15 +233,6 @@ export const MUTATIONS: readonly Mutation[] = [
     to: '    if (Number(actual) < 0) {',
     testFile: ENCODE,
     test: 'a batch whose rows are not as many as it says',
-  },
-  {
-    step: 'encode',
-    breaks: 'a payload that was cut off counts as shorter',
-    file: 'packages/core/src/encode/duckdb.ts',
-    from: '      if (undecodable.length > 0) throw undecodablePayload(undecodable, undefined);',
-    to: '',
-    testFile: ENCODE,
-    test: 'undecodable payloads',
   },
   {
     step: 'upload',

@@ -4,15 +4,22 @@ import type { TableConfig } from '@miniodb/core/table/config.ts';
 
 /** Compressed payload bytes of one seal: all of them are in memory while it is encoded. */
 const SEAL_BYTES_MAX = 64 * 1_048_576;
+/**
+ * Decompressed: DuckDB holds a seal's rows about twice while it sorts and writes them. With 1 GiB for two encodes, 1.0 GB
+ * of 1 KB rows still passed and 1.1 GB of 4 KB rows did not; this is a fifth of it.
+ */
+const SEAL_RAW_BYTES_MAX = 192 * 1_048_576;
 /** One Lua call moves them all. */
 export const SEAL_BATCHES_MAX = 2_000;
 /** A seal with more days would mostly become mixed files. */
 const SEAL_DAYS_MAX = 366;
 
-export function sealLimits(config: TableConfig): SealLimits {
+/** @param shrink divides what a seal may hold, after larger ones were too much for the encoder */
+export function sealLimits(config: TableConfig, shrink: number): SealLimits {
   return {
-    rowsMax: config.max_flush_rows,
+    rowsMax: Math.ceil(config.max_flush_rows / shrink),
     bytesMax: SEAL_BYTES_MAX,
+    rawBytesMax: SEAL_RAW_BYTES_MAX / shrink,
     batchesMax: SEAL_BATCHES_MAX,
     daysMax: SEAL_DAYS_MAX,
   };

@@ -42,24 +42,29 @@ export interface FlushContext {
   readonly metrics: FlusherMetrics;
 }
 
-/** Seals what is oldest and drives the seal to its commit. Answers false when there was nothing to seal. */
+/**
+ * Seals what is oldest and drives the seal to its commit. Answers false when there was nothing to seal.
+ * @param shrink divides the limits of the seal
+ */
 export async function flushShard(
   context: FlushContext,
   ref: ShardRef,
   state: ShardState,
   config: TableConfig,
+  shrink: number,
   held: Set<string>,
   signal: AbortSignal,
 ): Promise<boolean> {
   const sealId = newSealId();
   held.add(sealId);
   try {
-    const claimed = await claimJobs(context.jobs, ref, state);
+    const claimed = await claimJobs(context.jobs, context.log, ref, state);
     let answer: Awaited<ReturnType<typeof seal>>;
     try {
-      answer = await seal(context.redis, context.fixed, ref, sealId, sealLimits(config), layoutOf(config));
+      const limits = sealLimits(config, shrink);
+      answer = await seal(context.redis, context.fixed, ref, sealId, limits, layoutOf(config));
     } finally {
-      await completeJobs(context.redis, ref, claimed);
+      await completeJobs(context.redis, context.log, ref, claimed);
     }
     if (answer !== 'ok' && answer !== 'already') return false;
     await driveSeal(context, ref, config.shards, sealId, signal);
@@ -71,7 +76,8 @@ export async function flushShard(
 
 /** Completes jobs that announce nothing any more. */
 export async function clearStrayJobs(context: FlushContext, ref: ShardRef, state: ShardState): Promise<void> {
-  await completeJobs(context.redis, ref, await claimJobs(context.jobs, ref, state));
+  const claimed = await claimJobs(context.jobs, context.log, ref, state);
+  await completeJobs(context.redis, context.log, ref, claimed);
 }
 
 /** From a live seal to its commit, whoever made it. */
@@ -127,6 +133,12 @@ export async function driveSeal(
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
+}
+
+/** Frees the batches of a seal that is too large for the encoder, so that smaller ones can be made of them. */
+export async function breakUpSeal(context: FlushContext, ref: ShardRef, sealId: string): Promise<void> {
+  const answer = await revokeSeal(context.redis, ref, sealId, 'too large for the encoder', []);
+  context.log.warn({ event: 'seal_broken_up', ...ref, seal: sealId, answer: answer.status });
 }
 
 async function setAside(

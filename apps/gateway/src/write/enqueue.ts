@@ -6,13 +6,14 @@ import type { JobProducer } from '@miniodb/core/queue/jobs.ts';
 import { type PutAnswer, type PutBatch, type PutRequest, sendPut } from '@miniodb/core/queue/put.ts';
 import { type Redis, whenReady } from '@miniodb/core/redis/client.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
-import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
+import { classifyRedisError, isNotSent } from '@miniodb/core/redis/errors.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
 import type { FixedKeys } from '@miniodb/core/table/keys.ts';
 import { rfc3339FromMicros, rfc3339FromMs } from '@miniodb/core/table/timestamp.ts';
 import type { LiveTable } from '../table/tables.ts';
 import type { AcceptedRow, Profile } from './accept.ts';
+import { Turns } from './accept-all.ts';
 import { schemaNeed, splitByShard } from './shard.ts';
 
 /** How long one enqueue may take to get a certain answer before its callers hear that the outcome is unknown. */
@@ -96,10 +97,12 @@ export class Enqueuer {
     const putId = `${this.#incarnation}-${this.#putCount}`;
     const need = schemaNeed(group.profile, table.schema);
     const batches: PutBatch[] = [];
+    const turns = new Turns();
     for (const [shard, rows] of splitByShard(table.name, table.config.shards, group.rows)) {
       for (const part of cutToSize(rows)) {
         const id = `${putId}-${batches.length}`;
         batches.push(await batchOf(id, shard, part, group.acceptedMs, need.hasOverflow));
+        if (turns.isOver) await turns.next();
       }
     }
     const span = timeSpan(group.rows);
@@ -115,6 +118,7 @@ export class Enqueuer {
       oldest: rfc3339FromMicros(span.minTs),
       newest: rfc3339FromMicros(span.maxTs),
       maxPendingBytes: table.config.max_pending_bytes,
+      isRepeat: false,
       ...(group.dedup && {
         dedup: {
           key: group.dedup.key,
@@ -137,18 +141,23 @@ export class Enqueuer {
         lastError = error;
         break;
       }
+      let sent = false;
       try {
         await failpoint('gw.enqueue.before');
-        const answer = await sendPut(this.#redis, this.#producer, this.#fixed, request);
+        const attempt = { ...request, isRepeat: maybeApplied };
+        const sending = sendPut(this.#redis, this.#producer, this.#fixed, attempt, () => {
+          sent = true;
+        });
+        const answer = await within(sending, request.deadlineMs - this.#clock.nowMs());
         await failpoint('gw.enqueue.after');
         // Too late for this attempt, but an earlier one may have been in time and be forgotten by now.
         if (answer.status === 'expired' && maybeApplied) break;
         return answer;
       } catch (error) {
         lastError = error;
-        const certain = isRefusedByServer(error);
-        if (certain && !maybeApplied && !isMissingScript(error)) throw classifyRedisError(error);
-        maybeApplied ||= !certain;
+        const neverLeft = !sent || isNotSent(error);
+        if (!maybeApplied && !mayPass(error, neverLeft, this.#redis)) throw classifyRedisError(error);
+        maybeApplied ||= !neverLeft && !isRefusedByServer(error);
         await sleep(RETRY_PAUSE_MS);
       }
     }
@@ -158,6 +167,28 @@ export class Enqueuer {
       'Redis did not answer in time: the rows may or may not be stored; repeat with the same batch_id to be sure',
       { code: 'outcome_unknown', cause: lastError },
     );
+  }
+}
+
+/** Whether sending the same again soon may do better. Only asked while nothing can have been applied yet. */
+function mayPass(error: unknown, neverLeft: boolean, redis: Redis): boolean {
+  // Forgotten scripts are sent whole on the new connection.
+  if (neverLeft || isMissingScript(error)) return redis.status !== 'ready' || isMissingScript(error);
+  return !isRefusedByServer(error);
+}
+
+/** What waits for a connection must not outlive its deadline; what was sent meanwhile goes on and is asked for again. */
+async function within<Result>(work: Promise<Result>, ms: number): Promise<Result> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`no answer within ${Math.round(ms)} ms`)),
+    Math.max(ms, 1),
+  );
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => {});
   }
 }
 

@@ -60,6 +60,15 @@ export class JobProducer {
     void job.addJob(transaction as never);
   }
 
+  /** Takes jobs away that announce nothing. Those that stay behind are completed by the next claim. */
+  remove(prefix: string, jobs: readonly { readonly shard: string; readonly id: string }[]): void {
+    for (const { shard, id } of jobs) {
+      this.#queue(prefix, shard)
+        .remove(id)
+        .catch(() => {});
+    }
+  }
+
   #queue(prefix: string, shard: string): Queue<JobData> {
     const name = `${prefix}:${shard}`;
     let queue = this.#queues.get(name);
@@ -110,9 +119,13 @@ export class JobConsumer {
   async claim(prefix: string, shard: string, max: number): Promise<ClaimedJob[]> {
     const worker = this.#worker(prefix, shard);
     await worker.waitUntilReady();
-    const jobs = await Promise.all(
+    // One that fails must not lose the others, which are claimed all the same.
+    const outcomes = await Promise.allSettled(
       Array.from({ length: max }, () => worker.getNextJob(this.#token, { block: false })),
     );
+    const jobs = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined && jobs.length === 0) throw failed.reason;
     return jobs
       .filter((job) => job !== undefined)
       .map((job) => ({

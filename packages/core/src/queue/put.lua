@@ -7,7 +7,7 @@
 -- ARGV  1 generation · 2 shard count · 3 put id · 4 deadline ms · 5 forget-at ms (later than the deadline)
 --       6 dedup key ('' for none) · 7 hash of the request · 8 dedup expiry ms · 9 accept time (RFC 3339)
 --       10 default max_pending_bytes · 11 columns max · 12 column count C · 13 batch count B
---       14 oldest and 15 newest timestamp (RFC 3339, 6 digits)
+--       14 oldest and 15 newest timestamp (RFC 3339, 6 digits) · 16 '1' when this id may have been sent before
 --       then C times: folded name, name, type
 --       then B times: batch id, shard, meta, rows, bytes
 -- Answers {'ok', seq} · {'duplicate', result} · {'conflict'} · {'expired'} · {'gone'} · {'archived'}
@@ -16,7 +16,7 @@ local config, stats, last_write, schema, counters = KEYS[1], KEYS[2], KEYS[3], K
 local done, keyed, keyed_expiry = KEYS[6], KEYS[7], KEYS[8]
 local generation, put_id, dedup_key = ARGV[1], ARGV[3], ARGV[6]
 local column_count, batch_count = tonumber(ARGV[12]), tonumber(ARGV[13])
-local first_column = 16
+local first_column = 17
 local first_batch = first_column + 3 * column_count
 local READER_GRACE_MS = 60000
 -- What a batch costs Redis beside its payload: job, meta, three sorted sets. Small batches must not slip under the cap.
@@ -31,7 +31,12 @@ local function batch_of(batch)
   return ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
 end
 
+-- A refused repeat may be overtaken by its first sending, which was delayed on the way: that must not apply any more.
+local fence = '!' .. put_id
 local function refuse(...)
+  if ARGV[16] == '1' then
+    redis.call('ZADD', done, ARGV[5], fence)
+  end
   for batch = 1, batch_count do
     redis.call('UNLINK', key_of(batch, 4))
   end
@@ -52,7 +57,7 @@ if redis.call('ZSCORE', done, put_id) then
   return { 'ok', redis.call('HGET', counters, 'seq') or '0' }
 end
 
-if now_ms > tonumber(ARGV[4]) then
+if now_ms > tonumber(ARGV[4]) or redis.call('ZSCORE', done, fence) then
   return refuse('expired')
 end
 
@@ -130,6 +135,13 @@ for column = 1, column_count do
 end
 if columns_new > 0 and redis.call('HLEN', schema) + columns_new > tonumber(ARGV[11]) then
   return refuse('stale', 'schema')
+end
+local function is_of_type(key, wanted)
+  local type = redis.call('TYPE', key).ok
+  return type == 'none' or type == wanted
+end
+if not is_of_type(stats, 'hash') or not is_of_type(last_write, 'string') then
+  return redis.error_reply('WRONGTYPE put: statistics or last_write of the table')
 end
 for batch = 1, batch_count do
   if redis.call('EXISTS', key_of(batch, 4)) == 0 then

@@ -30,6 +30,8 @@ export interface PutRequest {
   readonly oldest: string;
   readonly newest: string;
   readonly maxPendingBytes: number;
+  /** An earlier sending of this very request may have been applied, or may still be on its way. */
+  readonly isRepeat: boolean;
   readonly dedup?: { readonly key: string; readonly requestHash: string; readonly expiresMs: number };
 }
 
@@ -46,13 +48,15 @@ const REMEMBER_AFTER_DEADLINE_MS = 60_000;
 /**
  * Sends one enqueue: SET of every payload, the put verb, one job a batch, in one MULTI; then the hints. Throws only
  * when the outcome is unknown (connection lost, timeout, a transaction that Redis refused whole); sending the same
- * request again is then safe and answers what happened.
+ * request again, as a repeat, is then safe and answers what happened.
+ * @param onSend called right before the transaction leaves: what is thrown earlier was not applied for certain
  */
 export async function sendPut(
   redis: Redis,
   producer: JobProducer,
   fixed: FixedKeys,
   request: PutRequest,
+  onSend: () => void = () => {},
 ): Promise<PutAnswer> {
   const keys = new ProtocolKeys(request.table, request.generation);
   const transaction = await producer.transaction();
@@ -62,6 +66,7 @@ export async function sendPut(
   for (const batch of request.batches) {
     await producer.addTo(transaction, keys.queuePrefix, shardName(batch.shard), batch.id, batch.meta.rows);
   }
+  onSend();
   const replies = await transaction.exec();
   if (replies === null)
     throw new MiniodbError('unavailable', 'the transaction was discarded', { code: 'redis_discarded' });
@@ -72,6 +77,11 @@ export async function sendPut(
   if (error !== null) throw error;
   const answer = parsePutAnswer(reply);
   if (answer.status === 'ok') hint(redis, request);
+  else {
+    // The transaction added the jobs all the same; without this, refused writes would pile them up.
+    const jobs = request.batches.map((batch) => ({ shard: shardName(batch.shard), id: batch.id }));
+    producer.remove(keys.queuePrefix, jobs);
+  }
   return answer;
 }
 
@@ -107,6 +117,7 @@ function putCall(
     batches.length,
     request.oldest,
     request.newest,
+    request.isRepeat ? 1 : 0,
   ];
   for (const column of columns) args.push(column.folded, column.name, column.type);
   for (const batch of batches) {

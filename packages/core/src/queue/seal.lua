@@ -4,6 +4,7 @@
 --
 -- KEYS  1 table config · 2 counters · 3 schema · 4 unsealed · 5 batch meta · 6 seals · 7 seal · 8 seal batches · 9 revoked
 -- ARGV  1 generation · 2 seal id · 3 shard · 4 rows max · 5 bytes max · 6 batches max · 7 days max · 8 layout (opaque)
+--       9 raw bytes max (decompressed)
 -- Answers {'ok', batches} · {'already'} · {'empty'} · {'revoked'} · {'gone'}
 local config, counters, schema, unsealed, batch_meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local seals, seal, seal_batches, revoked = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -20,25 +21,27 @@ if redis.call('HGET', config, 'generation') ~= generation then
   return { 'gone' }
 end
 
-local rows_max, bytes_max, days_max = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
+local rows_max, bytes_max, raw_max, days_max = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[9]), tonumber(ARGV[7])
 local candidates = redis.call('ZRANGE', unsealed, 0, tonumber(ARGV[6]) - 1, 'WITHSCORES')
-local taken, rows, bytes = {}, 0, 0
+local taken, rows, bytes, raw = {}, 0, 0, 0
 local first_day, last_day
 for at = 1, #candidates, 2 do
   local id = candidates[at]
   local meta = redis.call('HGET', batch_meta, id)
   -- Format 1: rows:bytes:raw bytes:accept ms:min micros:max micros:overflow. Days only bound the span: a double will do.
-  local batch_rows, batch_bytes, min_ts, max_ts = string.match(meta, '^1:(%d+):(%d+):%d+:%d+:(-?%d+):(-?%d+):')
-  batch_rows, batch_bytes = tonumber(batch_rows), tonumber(batch_bytes)
+  local batch_rows, batch_bytes, batch_raw, min_ts, max_ts = string.match(meta, '^1:(%d+):(%d+):(%d+):%d+:(-?%d+):(-?%d+):')
+  batch_rows, batch_bytes, batch_raw = tonumber(batch_rows), tonumber(batch_bytes), tonumber(batch_raw)
   local from = math.floor(tonumber(min_ts) / DAY_MICROS)
   local to = math.floor(tonumber(max_ts) / DAY_MICROS)
   local from_all = first_day and math.min(first_day, from) or from
   local to_all = last_day and math.max(last_day, to) or to
-  if #taken > 0 and (rows + batch_rows > rows_max or bytes + batch_bytes > bytes_max or to_all - from_all >= days_max) then
+  local is_full = rows + batch_rows > rows_max or bytes + batch_bytes > bytes_max or raw + batch_raw > raw_max
+  if #taken > 0 and (is_full or to_all - from_all >= days_max) then
     break
   end
   taken[#taken + 1] = { id, candidates[at + 1] }
-  rows, bytes, first_day, last_day = rows + batch_rows, bytes + batch_bytes, from_all, to_all
+  rows, bytes, raw = rows + batch_rows, bytes + batch_bytes, raw + batch_raw
+  first_day, last_day = from_all, to_all
 end
 if #taken == 0 then
   return { 'empty' }

@@ -19,7 +19,10 @@ export interface ShardRef {
 
 export interface SealLimits {
   readonly rowsMax: number;
+  /** Compressed. */
   readonly bytesMax: number;
+  /** Decompressed: what the encoder's memory must hold. */
+  readonly rawBytesMax: number;
   readonly batchesMax: number;
   readonly daysMax: number;
 }
@@ -75,6 +78,7 @@ export async function sealShard(
       limits.batchesMax,
       limits.daysMax,
       JSON.stringify(layout),
+      limits.rawBytesMax,
     ],
   );
   const status = statusOf('seal', reply);
@@ -174,7 +178,7 @@ export interface ShardState {
   readonly setAside: number;
 }
 
-const SEALS_PER_LOOK_MAX = 16;
+const SEALS_PER_LOOK_MAX = 256;
 
 export async function lookAtShard(redis: Redis, fixed: FixedKeys, ref: ShardRef): Promise<ShardState> {
   const keys = new ProtocolKeys(ref.table, ref.generation);

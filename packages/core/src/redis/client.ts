@@ -22,7 +22,7 @@ export function openRedis(options: RedisOptions): Redis {
   const redis = new Redis(options.url, {
     connectionName: options.connectionName,
     autoResendUnfulfilledCommands: false,
-    offlineQueue: false,
+    enableOfflineQueue: false,
     // With null, commands in flight when the connection breaks would never settle.
     maxRetriesPerRequest: 0,
     connectTimeout: 2_000,

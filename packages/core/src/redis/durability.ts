@@ -62,6 +62,7 @@ export class Durability {
         'appendonly',
         'appendfsync',
         'no-appendfsync-on-rewrite',
+        'maxmemory-policy',
       )) as string[];
       settings = new Map(
         Array.from({ length: flat.length / 2 }, (_, pair) => [flat[2 * pair]!, flat[2 * pair + 1]!]),
@@ -71,7 +72,13 @@ export class Durability {
         return 'Redis does not show its settings';
       throw error;
     }
-    const wanted = { appendonly: 'yes', appendfsync: 'always', 'no-appendfsync-on-rewrite': 'no' };
+    const wanted = {
+      appendonly: 'yes',
+      appendfsync: 'always',
+      'no-appendfsync-on-rewrite': 'no',
+      // Any other would throw away at will what was acknowledged.
+      'maxmemory-policy': 'noeviction',
+    };
     for (const [name, value] of Object.entries(wanted)) {
       if (settings.get(name) !== value) return `Redis has ${name} ${settings.get(name)}, it must be ${value}`;
     }

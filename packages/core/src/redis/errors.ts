@@ -11,8 +11,8 @@ export function redisUnavailable(cause: unknown): MiniodbError {
 /** A thrown Redis error or error reply as a MiniodbError. Says nothing about whether the command was applied. */
 export function classifyRedisError(error: unknown): MiniodbError {
   if (error instanceof MiniodbError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  if (/^(OOM|EXECABORT.*OOM)/.test(message) || message.includes('maxmemory')) {
+  const message = messageOf(error);
+  if (message.startsWith('OOM')) {
     return new MiniodbError('resource_exhausted', 'Redis has reached its memory limit', {
       code: 'redis_out_of_memory',
       retryAfterMs: 2_000,
@@ -32,4 +32,17 @@ export function classifyRedisError(error: unknown): MiniodbError {
     });
   }
   return redisUnavailable(error);
+}
+
+/** EXECABORT only says that some command was refused; why, the refused commands say. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { previousErrors } = error as { previousErrors?: readonly unknown[] };
+  const first = error.message.startsWith('EXECABORT') ? previousErrors?.[0] : undefined;
+  return first instanceof Error ? first.message : error.message;
+}
+
+/** Whether the command never left this process, so that it was not applied for certain. */
+export function isNotSent(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("Stream isn't writeable");
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Redis } from '../redis/client.ts';
-import { classifyRedisError } from '../redis/errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Redis, whenReady } from '../redis/client.ts';
+import { classifyRedisError, isNotSent } from '../redis/errors.ts';
 import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
-import { runVerb } from '../redis/script.ts';
+import { type LuaArgument, runVerb, type Verb } from '../redis/script.ts';
 import { MiniodbError } from '../runtime/errors.ts';
 import { resolveConfig, storedConfig, type TableConfig, type TableConfigInput } from './config.ts';
 import type { FixedKeys } from './keys.ts';
@@ -35,6 +36,10 @@ export function tableFromHash(
   }
   return { name, generation, status, config: resolveConfig(hash, defaults) };
 }
+
+/** How long a creation whose answer was lost is asked for again. */
+const CREATE_MS_MAX = 5_000;
+const REPEAT_PAUSE_MS = 20;
 
 /** Reads and creates tables in Redis. Keeps nothing: callers that need a cache have one with their own rules. */
 export class Catalog {
@@ -78,7 +83,7 @@ export class Catalog {
   ): Promise<'created' | 'exists'> {
     const reserved = asArray(
       'reserve',
-      await runVerb(this.#redis, 'reserveTable', [this.#fixed.tablesList], [name, tablesMax]),
+      await this.#untilAnswered('reserveTable', name, [this.#fixed.tablesList], [name, tablesMax]),
     );
     if (statusOf('reserve', reserved) === 'full') {
       throw new MiniodbError(
@@ -87,13 +92,10 @@ export class Catalog {
         { code: 'too_many_tables' },
       );
     }
-    const generation = randomBytes(6).toString('hex');
-    const reply = await runVerb(
-      this.#redis,
-      'createTable',
-      [this.#fixed.config(name), this.#fixed.stats(name), this.#fixed.createdAt(name)],
-      [generation, createdAt, ...storedConfig(config, this.#defaults)],
-    );
+    // The same generation in every repeat: after a lost reply the verb answers what happened.
+    const args = [randomBytes(6).toString('hex'), createdAt, ...storedConfig(config, this.#defaults)];
+    const keys = [this.#fixed.config(name), this.#fixed.stats(name), this.#fixed.createdAt(name)];
+    const reply = await this.#untilAnswered('createTable', name, keys, args);
     switch (statusOf('create', reply)) {
       case 'ok':
         return 'created';
@@ -101,6 +103,35 @@ export class Catalog {
         return 'exists';
       default:
         throw unknownStatus('create', reply);
+    }
+  }
+
+  /** Repeats a verb that may be repeated until it answers; throws `outcome_unknown` when it does not in time. */
+  async #untilAnswered(
+    verb: Verb,
+    table: string,
+    keys: readonly string[],
+    args: readonly LuaArgument[],
+  ): Promise<unknown> {
+    const deadline = performance.now() + CREATE_MS_MAX;
+    let maybeApplied = false;
+    for (;;) {
+      try {
+        return await runVerb(this.#redis, verb, keys, args);
+      } catch (error) {
+        if (!(error instanceof MiniodbError) || error.kind !== 'unavailable') throw error;
+        maybeApplied ||= !isNotSent(error.cause);
+        if (!maybeApplied) throw error;
+        await sleep(REPEAT_PAUSE_MS);
+        try {
+          await whenReady(this.#redis, Math.max(deadline - performance.now(), 1));
+        } catch (cause) {
+          throw new MiniodbError('outcome_unknown', `Redis did not say whether table ${table} was created`, {
+            code: 'outcome_unknown',
+            cause,
+          });
+        }
+      }
     }
   }
 }
