@@ -80,12 +80,12 @@ describe('a querier whose Redis goes back to an older state', () => {
   }
 
   /** What is pending becomes one file. @returns its key */
-  async function flush(table: Table): Promise<string> {
+  async function flush(table: Table, day = '2024-10-04'): Promise<string> {
     const sealId = newId();
     const shard = { table: table.name, generation: table.generation, shard: 's00' };
     assert.equal(await sealShard(redis, fixed, shard, sealId, LIMITS, LAYOUT), 'ok');
     const { batches } = (await readSeal(redis, shard, sealId))!;
-    const key = `t/x/2024-10-04/${sealId}.parquet`;
+    const key = `t/x/${day}/${sealId}.parquet`;
     const entry = {
       v: 1,
       key,
@@ -101,7 +101,7 @@ describe('a querier whose Redis goes back to an older state', () => {
       overflow: false,
     } satisfies CommitFile['entry'];
     const ids = batches.map((batch) => batch.id);
-    const file = { fileId: sealId, day: '2024-10-04', ownerId: 'x', entry };
+    const file = { fileId: sealId, day, ownerId: 'x', entry };
     assert.equal((await commitSeal(redis, fixed, shard, sealId, ids, [file])).status, 'ok');
     return key;
   }
@@ -135,7 +135,7 @@ describe('a querier whose Redis goes back to an older state', () => {
     await restore();
     assert.deepEqual(await see(table), { files: [], pending: [] });
     await put(table);
-    const flushed = await flush(table);
+    const flushed = await flush(table, '2024-10-05');
     assert.deepEqual(await see(table), { files: [flushed], pending: [] });
   });
 

@@ -14,8 +14,8 @@ const fields = {
   MINIODB_AUTO_CREATE_TABLES: choiceField(['true', 'false'], 'true'),
   MINIODB_MAX_TABLES: numberField(1_000, 1, 1_000_000),
   MINIODB_TABLE_NAME_PATTERN: textField('^[a-zA-Z][a-zA-Z0-9_]{0,63}$'),
-  /** Bytes of request bodies and decoded rows that may be in work at once; more are refused with 429. */
-  MINIODB_INFLIGHT_BYTES_MAX: numberField(512 * 1_048_576, 1_048_576, Number.MAX_SAFE_INTEGER),
+  /** What writes may take of memory at once (write/budget.ts); more are refused with 429. */
+  MINIODB_INFLIGHT_BYTES_MAX: numberField(1_024 * 1_048_576, 1_048_576, Number.MAX_SAFE_INTEGER),
 } as const;
 
 export function gatewayConfig(env: Readonly<Record<string, string | undefined>>) {

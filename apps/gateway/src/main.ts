@@ -17,6 +17,7 @@ import { openGatewayGrpc } from './server/grpc.ts';
 import { openRest } from './server/rest.ts';
 import { Tables } from './table/tables.ts';
 import { GroupCommit } from './write/batch.ts';
+import { ByteBudget } from './write/budget.ts';
 import { Enqueuer } from './write/enqueue.ts';
 
 const REDIS_WAIT_MS = 30_000;
@@ -39,11 +40,8 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
   const tables = new Tables(redis, fixed, clock, config);
   await tables.ensureDefault();
   const producer = new JobProducer(redis);
-  const groups = new GroupCommit(
-    tables,
-    new Enqueuer(redis, producer, fixed, clock),
-    config.inflightBytesMax,
-  );
+  const groups = new GroupCommit(tables, new Enqueuer(redis, producer, fixed, clock));
+  const budget = new ByteBudget(config.inflightBytesMax, metrics);
 
   const membership = new Membership(redis, log, {
     id: config.nodeId,
@@ -60,8 +58,8 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
     redis,
     version: packageJson.version,
   });
-  const grpc = await openGatewayGrpc(api, log, { host: config.host, port: config.grpcPort });
-  const rest = await openRest(api, log, { host: config.host, port: config.restPort });
+  const grpc = await openGatewayGrpc(api, budget, log, { host: config.host, port: config.grpcPort });
+  const rest = await openRest(api, budget, log, { host: config.host, port: config.restPort });
   const admin = await startAdminServer({
     host: config.host,
     port: config.adminPort,

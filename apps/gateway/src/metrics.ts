@@ -1,4 +1,4 @@
-import { type Counter, type Histogram, Metrics } from '@miniodb/core/runtime/metrics.ts';
+import { type Counter, type Gauge, type Histogram, Metrics } from '@miniodb/core/runtime/metrics.ts';
 
 /** What a gateway counts. */
 export class GatewayMetrics extends Metrics {
@@ -21,6 +21,12 @@ export class GatewayMetrics extends Metrics {
     [],
   );
 
+  readonly #inflightBytes: Gauge = this.gauge(
+    'miniodb_gateway_inflight_bytes',
+    'Memory that writes under way have taken of MINIODB_INFLIGHT_BYTES_MAX',
+    [],
+  );
+
   rowsAccepted(table: string, rows: number, seconds: number): void {
     this.#rows.inc({ table }, rows);
     this.#writeSeconds.observe({ table }, seconds);
@@ -28,6 +34,10 @@ export class GatewayMetrics extends Metrics {
 
   refused(code: string): void {
     this.#refusals.inc({ code });
+  }
+
+  inflight(bytes: number): void {
+    this.#inflightBytes.set(bytes);
   }
 
   queried(seconds: number): void {

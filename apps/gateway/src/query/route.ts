@@ -3,14 +3,26 @@ import type { Member, Membership } from '@miniodb/core/placement/members.ts';
 import { asMiniodbError, MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { openQuerierClient, type QuerierClient } from '@miniodb/proto/client.ts';
 
+/**
+ * Longer than any query may take, so that none loses its connection; and a querier that was only missed by one view
+ * keeps it.
+ */
+const CLOSE_AFTER_MS = 70_000;
+
+interface Connection {
+  readonly client: QuerierClient;
+  /** Set from the time the querier is no longer seen. */
+  closing?: NodeJS.Timeout | undefined;
+}
+
 /** The queriers as this gateway sees them: which to ask first, and the connection to each. */
 export class QuerierPool {
   readonly #membership: Membership;
-  readonly #clients = new Map<string, QuerierClient>();
+  readonly #connections = new Map<string, Connection>();
 
   constructor(membership: Membership) {
     this.#membership = membership;
-    membership.onChange(() => this.#closeVanished());
+    membership.onChange(() => this.#watchVanished());
   }
 
   get size(): number {
@@ -37,26 +49,33 @@ export class QuerierPool {
   }
 
   client(member: Member): QuerierClient {
-    let client = this.#clients.get(member.address);
-    if (client === undefined) {
-      client = openQuerierClient(member.address);
-      this.#clients.set(member.address, client);
+    let connection = this.#connections.get(member.address);
+    if (connection === undefined) {
+      connection = { client: openQuerierClient(member.address) };
+      this.#connections.set(member.address, connection);
     }
-    return client;
+    return connection.client;
   }
 
-  #closeVanished(): void {
+  #watchVanished(): void {
     const live = new Set(this.#membership.live('querier').map((member) => member.address));
-    for (const [address, client] of this.#clients) {
-      if (live.has(address)) continue;
-      this.#clients.delete(address);
-      client.close();
+    for (const [address, connection] of this.#connections) {
+      if (live.has(address)) {
+        clearTimeout(connection.closing);
+        connection.closing = undefined;
+      } else connection.closing ??= setTimeout(() => this.#close(address), CLOSE_AFTER_MS);
     }
+  }
+
+  #close(address: string): void {
+    const connection = this.#connections.get(address);
+    this.#connections.delete(address);
+    clearTimeout(connection?.closing);
+    connection?.client.close();
   }
 
   close(): void {
-    for (const client of this.#clients.values()) client.close();
-    this.#clients.clear();
+    for (const address of [...this.#connections.keys()]) this.#close(address);
   }
 }
 

@@ -10,6 +10,8 @@ import { Compression } from '@miniodb/proto/gen/olap/v1/olap.ts';
 import { decodeStruct } from '@miniodb/proto/struct.ts';
 import { decodeUtf8 } from '@miniodb/proto/utf8.ts';
 import { type BatchInput, type BatchReceipt, ROW_ERRORS_MAX, type RowError, type RowInput } from '../api.ts';
+import { Turns } from '../write/accept-all.ts';
+import { LINES_FACTOR, OBJECTS_FACTOR, type Share } from '../write/budget.ts';
 import { type ContentEncoding, decompress } from '../write/decompress.ts';
 import { parseExactJson } from '../write/exact-json.ts';
 import { ackFromWire } from './ack.ts';
@@ -41,8 +43,13 @@ export interface DecodedBatch {
 /**
  * The bytes of a WriteBatchRequest. Throws `invalid_argument`, and `unimplemented`/`arrow_ipc_not_supported`.
  * @param textBytesMax of decompressed NDJSON
+ * @param share has the message itself; takes what its rows cost
  */
-export async function decodeWriteBatch(bytes: Buffer, textBytesMax: number): Promise<DecodedBatch> {
+export async function decodeWriteBatch(
+  bytes: Buffer,
+  textBytesMax: number,
+  share: Share,
+): Promise<DecodedBatch> {
   const view = decodeStrict(WriteBatchRequestView, bytes);
   const forms = [view.rows, view.ndjson, view.arrow_ipc].filter((form) => form.length > 0);
   if (forms.length > 1) throw invalid('ambiguous_rows', 'set only one of rows, ndjson and arrow_ipc');
@@ -59,15 +66,18 @@ export async function decodeWriteBatch(bytes: Buffer, textBytesMax: number): Pro
   };
   const encoding = encodingOf(view.compression);
   if (view.ndjson.length > 0) {
+    const take = (textBytes: number) => share.take(textBytes * LINES_FACTOR);
+    if (encoding === undefined) take(view.ndjson.length);
     const text =
       encoding === undefined
         ? view.ndjson
-        : await decompress(view.ndjson, encoding, { bytesMax: textBytesMax });
+        : await decompress(view.ndjson, encoding, { bytesMax: textBytesMax, take });
     return { input: { ...request, rows: { form: 'ndjson', bytes: text } }, complete: (receipt) => receipt };
   }
   if (encoding !== undefined)
     throw invalid('compression_without_ndjson', 'compression is of ndjson, not of rows');
-  const read = readRows(view.rows);
+  share.take(bytes.length * (OBJECTS_FACTOR - 1));
+  const read = await readRows(view.rows);
   if (read.errors.length > 0 && !request.skipInvalid) throw refusalOf(read, view.rows.length);
   return {
     input: { ...request, rows: { form: 'rows', rows: read.rows } },
@@ -95,11 +105,12 @@ interface ReadRows {
   readonly errors: RowError[];
 }
 
-function readRows(views: readonly BatchRowView[]): ReadRows {
+async function readRows(views: readonly BatchRowView[]): Promise<ReadRows> {
   const rows: RowInput[] = [];
   const indexes: number[] = [];
   const errors: RowError[] = [];
-  views.forEach((view, index) => {
+  const turns = new Turns();
+  for (const [index, view] of views.entries()) {
     try {
       rows.push({ id: view.id, timestamp: view.timestamp, payload: payloadOf(view) });
       indexes.push(index);
@@ -107,7 +118,8 @@ function readRows(views: readonly BatchRowView[]): ReadRows {
       const { code, message } = asMiniodbError(thrown);
       errors.push({ index, code, message });
     }
-  });
+    if (turns.isOver) await turns.next();
+  }
   return { rows, indexes, errors };
 }
 

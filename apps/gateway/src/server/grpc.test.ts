@@ -14,6 +14,7 @@ import {
   WriteBatchRequest,
   WriteRequest,
 } from '@miniodb/proto/gen/olap/v1/olap.ts';
+import { ByteBudget, LINES_FACTOR } from '../write/budget.ts';
 import { openGatewayGrpc } from './grpc.ts';
 import { RecordingApi } from './recording-api.ts';
 
@@ -22,9 +23,9 @@ after(async () => {
   for (const resource of opened.reverse()) await resource.close(0);
 });
 
-async function serve() {
+async function serve(budget = new ByteBudget(Number.MAX_SAFE_INTEGER)) {
   const api = new RecordingApi();
-  const server = await openGatewayGrpc(api, silentLog(), {
+  const server = await openGatewayGrpc(api, budget, silentLog(), {
     host: '127.0.0.1',
     port: 0,
     textBytesMax: 1_000_000,
@@ -306,4 +307,32 @@ test('request ids are taken when they are sane and made up when not', async () =
   const [taken, made] = api.queries.map(({ call }) => call.requestId);
   assert.equal(taken, 'abc-1');
   assert.match(made!, /^[0-9a-f-]{36}$/);
+});
+
+describe('the budget', () => {
+  test('refuses the surplus of writes with RESOURCE_EXHAUSTED and is whole again afterwards', async () => {
+    const text = Buffer.from('{"id":"a","payload":{}}\n'.repeat(1_000));
+    const request = WriteBatchRequest.create({ ndjson: gzipSync(text), compression: Compression.GZIP });
+    const cost = WriteBatchRequest.encode(request).finish().length + text.length * LINES_FACTOR;
+    const budget = new ByteBudget(cost);
+    const { api, client } = await serve(budget);
+    const release = Promise.withResolvers<void>();
+    const arrived = Promise.withResolvers<void>();
+    api.gate = () => {
+      arrived.resolve();
+      return release.promise;
+    };
+    const held = client.writeBatch(request);
+    await arrived.promise;
+    assert.equal(budget.taken, cost);
+    const row = { table: 't', id: 'i', timestamp: STAMP, payload: { a: 1 } };
+    for (const write of [() => client.writeBatch(request), () => client.write(row)]) {
+      const { kind, code, retryAfterMs } = await failure(write());
+      assert.deepEqual([kind, code, retryAfterMs], ['resource_exhausted', 'too_much_in_flight', 500]);
+    }
+    release.resolve();
+    await held;
+    await failure(client.writeBatch({ ...request, compression: Compression.ZSTD }));
+    assert.equal(budget.taken, 0);
+  });
 });

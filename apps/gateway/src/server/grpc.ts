@@ -10,6 +10,7 @@ import {
 import { type GrpcServer, openGrpcServer } from '@miniodb/proto/server.ts';
 import { type Handlers, implementService, type ServerCall } from '@miniodb/proto/service.ts';
 import type { BatchReceipt, CallContext, GatewayApi } from '../api.ts';
+import { type ByteBudget, OBJECTS_FACTOR } from '../write/budget.ts';
 import { ackToWire } from './ack.ts';
 import { presentError, refusalMessage } from './errors.ts';
 import { decodeWrite, decodeWriteBatch } from './grpc-rows.ts';
@@ -50,7 +51,12 @@ const GATEWAY_SERVICE = {
 type GatewayHandlers = Handlers<typeof GATEWAY_SERVICE>;
 
 /** It serves at once; health says so from the first `setServing(true)`. */
-export function openGatewayGrpc(api: GatewayApi, log: Log, options: GatewayGrpcOptions): Promise<GrpcServer> {
+export function openGatewayGrpc(
+  api: GatewayApi,
+  budget: ByteBudget,
+  log: Log,
+  options: GatewayGrpcOptions,
+): Promise<GrpcServer> {
   const contexts = new WeakMap<ServerCall, CallContext>();
   const contextOf = (call: ServerCall): CallContext => {
     let context = contexts.get(call);
@@ -64,7 +70,7 @@ export function openGatewayGrpc(api: GatewayApi, log: Log, options: GatewayGrpcO
     }
     return context;
   };
-  const handlers = gatewayHandlers(api, contextOf, options.textBytesMax ?? TEXT_BYTES_MAX);
+  const handlers = gatewayHandlers(api, budget, contextOf, options.textBytesMax ?? TEXT_BYTES_MAX);
   const service = implementService(GATEWAY_SERVICE, handlers, (error, call) =>
     presentError(error, contextOf(call).requestId, log),
   );
@@ -78,18 +84,21 @@ export function openGatewayGrpc(api: GatewayApi, log: Log, options: GatewayGrpcO
 
 function gatewayHandlers(
   api: GatewayApi,
+  budget: ByteBudget,
   contextOf: (call: ServerCall) => CallContext,
   textBytesMax: number,
 ): GatewayHandlers {
   return {
-    write: async (bytes, call) => {
-      const { table, row } = decodeWrite(bytes);
-      return refusable(api.writeRow(table, row, contextOf(call)));
-    },
-    writeBatch: async (bytes, call) => {
-      const { input, complete } = await decodeWriteBatch(bytes, textBytesMax);
-      return batchResponse(complete(await api.writeBatch(input, contextOf(call))));
-    },
+    write: (bytes, call) =>
+      budget.hold(bytes.length * OBJECTS_FACTOR, async () => {
+        const { table, row } = decodeWrite(bytes);
+        return refusable(api.writeRow(table, row, contextOf(call)));
+      }),
+    writeBatch: (bytes, call) =>
+      budget.hold(bytes.length, async (share) => {
+        const { input, complete } = await decodeWriteBatch(bytes, textBytesMax, share);
+        return batchResponse(complete(await api.writeBatch(input, contextOf(call))));
+      }),
     query: async ({ sql }, call) => {
       const { resultJson } = await api.query({ sql, params: [] }, contextOf(call));
       return { result_json: resultJson };

@@ -1,14 +1,23 @@
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import type { FastifyRequest } from 'fastify';
+import { LINES_FACTOR, OBJECTS_FACTOR, type Share } from '../write/budget.ts';
 import { type ContentEncoding, decompress } from '../write/decompress.ts';
 import { parseExactJson } from '../write/exact-json.ts';
 
-/** A request's body, decompressed. Bodies arrive as the bytes that were sent, whatever their type. */
-export async function bodyBytes(request: FastifyRequest, bytesMax: number): Promise<Buffer> {
+/**
+ * A request's body, decompressed. Bodies arrive as the bytes that were sent, whatever their type.
+ * @param share of a write: takes what the text costs as lines
+ */
+export async function bodyBytes(request: FastifyRequest, bytesMax: number, share?: Share): Promise<Buffer> {
   const sent = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const encoding = encodingOf(request.headers['content-encoding']);
-  return encoding === undefined ? sent : decompress(sent, encoding, { bytesMax });
+  if (encoding !== undefined) {
+    return decompress(sent, encoding, { bytesMax, take: (bytes) => share?.take(bytes * LINES_FACTOR) });
+  }
+  // Once it has been taken for already, when it arrived.
+  share?.take(sent.length * (LINES_FACTOR - 1));
+  return sent;
 }
 
 function encodingOf(header: string | undefined): ContentEncoding | undefined {
@@ -35,8 +44,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export async function bodyObject(
   request: FastifyRequest,
   bytesMax: number,
+  share?: Share,
 ): Promise<Record<string, unknown>> {
-  const bytes = await bodyBytes(request, bytesMax);
+  const bytes = await bodyBytes(request, bytesMax, share);
+  share?.take(bytes.length * (OBJECTS_FACTOR - LINES_FACTOR));
   let text: string;
   try {
     text = utf8.decode(bytes);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { silentLog } from '@miniodb/core/runtime/log.ts';
+import { ByteBudget } from '../write/budget.ts';
 import { RecordingApi } from './recording-api.ts';
 import { openRest, type RestOptions } from './rest.ts';
 
@@ -12,9 +13,12 @@ after(async () => {
 });
 
 /** A server over a recording api, and a client of it; closed after the file's last test. */
-export async function serve(options: Partial<RestOptions> = {}) {
+export async function serve(
+  options: Partial<RestOptions> = {},
+  budget: ByteBudget = new ByteBudget(Number.MAX_SAFE_INTEGER),
+) {
   const api = new RecordingApi();
-  const server = await openRest(api, silentLog(), { host: '127.0.0.1', port: 0, ...options });
+  const server = await openRest(api, budget, silentLog(), { host: '127.0.0.1', port: 0, ...options });
   opened.push(server);
   const base = `http://127.0.0.1:${server.port}`;
   const send = async (path: string, init: RequestInit = {}) => {
@@ -32,7 +36,7 @@ export async function serve(options: Partial<RestOptions> = {}) {
         typeof body === 'string' || body instanceof Uint8Array ? (body as RequestBody) : JSON.stringify(body),
       headers: { 'content-type': 'application/json', ...headers },
     });
-  return { api, server, send, post };
+  return { api, budget, server, send, post };
 }
 
 /** The members that every problem has, and their consistency. */

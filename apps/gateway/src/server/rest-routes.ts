@@ -2,10 +2,12 @@ import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import type { BatchInput, CallContext, GatewayApi } from '../api.ts';
+import { type ByteBudget, LINES_FACTOR, OBJECTS_FACTOR } from '../write/budget.ts';
 import { envelope } from '../write/parse-rows.ts';
 import { ackFromText } from './ack.ts';
 import { healthResponse } from './health.ts';
 import { bodyBytes, bodyObject, booleanField, checkKnown, invalid, stringField } from './rest-body.ts';
+import { underBudget, type WriteHandler } from './rest-budget.ts';
 import { configOfJson } from './table-config.ts';
 
 export interface RouteLimits {
@@ -21,21 +23,29 @@ const NDJSON_TYPES = ['application/x-ndjson', 'application/ndjson', 'application
 const OPAQUE_TYPES = ['application/octet-stream', 'text/plain'];
 
 /** All routes of the data API. Bodies and answers are the messages of olap.v1 in snake_case. */
-export function addRoutes(app: FastifyInstance, api: GatewayApi, limits: RouteLimits): void {
+export function addRoutes(
+  app: FastifyInstance,
+  api: GatewayApi,
+  budget: ByteBudget,
+  limits: RouteLimits,
+): void {
   const call = <T>(request: FastifyRequest, reply: FastifyReply, work: (call: CallContext) => Promise<T>) =>
     withContext(request, reply, limits.callTimeoutMs, work);
   const object = (request: FastifyRequest) => bodyObject(request, limits.jsonBytesMax);
 
-  post(app, '/v1/data', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
+  postWrite(app, budget, '/v1/data', JSON_TYPES, limits.jsonBytesMax, async (request, reply, share) => {
     checkKnown(request.query as object, [], 'parameter');
-    const { table, row } = rowOf(await object(request));
+    const { table, row } = rowOf(await bodyObject(request, limits.jsonBytesMax, share));
     await call(request, reply, (context) => api.writeRow(table, row, context));
     return { success: true, message: '' };
   });
 
   const rowTypes = [...JSON_TYPES, ...NDJSON_TYPES, ...OPAQUE_TYPES];
-  post(app, '/v1/tables/:name/rows', rowTypes, limits.rowsBytesMax, async (request, reply) => {
-    const input = batchOf(request, await bodyBytes(request, limits.textBytesMax));
+  const rowsUrl = '/v1/tables/:name/rows';
+  postWrite(app, budget, rowsUrl, rowTypes, limits.rowsBytesMax, async (request, reply, share) => {
+    const bytes = await bodyBytes(request, limits.textBytesMax, share);
+    const input = batchOf(request, bytes);
+    if (input.rows.form === 'json_array') share.take(bytes.length * (OBJECTS_FACTOR - LINES_FACTOR));
     const receipt = await call(request, reply, (context) => api.writeBatch(input, context));
     const { accepted, rejected, errors, duplicate, position, ack, batchId } = receipt;
     return { accepted, rejected, errors, duplicate, position, ack, batch_id: batchId };
@@ -93,6 +103,29 @@ function post(
     bodyLimit,
     // Before the body is read: nobody should send 64 MiB to hear that.
     onRequest: async (request) => checkContentType(request, types),
+    handler,
+  });
+  refuseOtherMethods(app, url, ['POST']);
+}
+
+function postWrite(
+  app: FastifyInstance,
+  budget: ByteBudget,
+  url: string,
+  types: readonly string[],
+  bodyLimit: number,
+  write: WriteHandler,
+): void {
+  const { admit, preParsing, handler } = underBudget(budget, bodyLimit, write);
+  app.route({
+    method: 'POST',
+    url,
+    bodyLimit,
+    onRequest: async (request, reply) => {
+      checkContentType(request, types);
+      admit(request, reply);
+    },
+    preParsing,
     handler,
   });
   refuseOtherMethods(app, url, ['POST']);

@@ -8,6 +8,7 @@ import Fastify, {
   type FastifyRequest,
 } from 'fastify';
 import type { GatewayApi } from '../api.ts';
+import type { ByteBudget } from '../write/budget.ts';
 import { type Problem, presentError, problemOf } from './errors.ts';
 import { requestIdOf } from './request-id.ts';
 import { addRoutes, type RouteLimits } from './rest-routes.ts';
@@ -51,7 +52,12 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const TIMEOUT_CHECK_MS = 2_000;
 
 /** Throws `unavailable`/`listen_failed`. */
-export async function openRest(api: GatewayApi, log: Log, options: RestOptions): Promise<RestServer> {
+export async function openRest(
+  api: GatewayApi,
+  budget: ByteBudget,
+  log: Log,
+  options: RestOptions,
+): Promise<RestServer> {
   const headersTimeoutMs = options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS;
   const limits: RouteLimits = {
     rowsBytesMax: options.rowsBytesMax ?? ROWS_BYTES_MAX,
@@ -89,7 +95,7 @@ export async function openRest(api: GatewayApi, log: Log, options: RestOptions):
       code: 'route_not_found',
     });
   });
-  addRoutes(app, api, limits);
+  addRoutes(app, api, budget, limits);
   await listen(app, options.host, options.port);
   return {
     port: (app.server.address() as AddressInfo).port,

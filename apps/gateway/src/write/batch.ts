@@ -1,4 +1,3 @@
-import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { LiveTable, Tables } from '../table/tables.ts';
 import { type AcceptedRow, Profile } from './accept.ts';
 import type { Enqueued, Enqueuer, Group } from './enqueue.ts';
@@ -39,39 +38,21 @@ interface Line {
 export class GroupCommit {
   readonly #tables: Tables;
   readonly #enqueuer: Enqueuer;
-  readonly #inflightBytesMax: number;
   readonly #lines = new Map<string, Line>();
-  #inflightBytes = 0;
 
-  constructor(tables: Tables, enqueuer: Enqueuer, inflightBytesMax: number) {
+  constructor(tables: Tables, enqueuer: Enqueuer) {
     this.#tables = tables;
     this.#enqueuer = enqueuer;
-    this.#inflightBytesMax = inflightBytesMax;
   }
 
-  get inflightBytes(): number {
-    return this.#inflightBytes;
-  }
-
-  /** Resolves when the rows are pending in Redis. Throws what Enqueuer.enqueue throws, and when too much is in flight. */
-  async submit(table: LiveTable, submission: Submission): Promise<Enqueued> {
-    if (this.#inflightBytes > 0 && this.#inflightBytes + submission.bytes > this.#inflightBytesMax) {
-      throw new MiniodbError('resource_exhausted', 'this gateway has too many rows in flight', {
-        code: 'too_much_in_flight',
-        retryAfterMs: 500,
-      });
-    }
-    this.#inflightBytes += submission.bytes;
+  /** Resolves when the rows are pending in Redis. Throws what Enqueuer.enqueue throws. */
+  submit(table: LiveTable, submission: Submission): Promise<Enqueued> {
     const settle = Promise.withResolvers<Enqueued>();
     const line = this.#lines.get(table.name) ?? { waiting: [], underWay: 0 };
     this.#lines.set(table.name, line);
     line.waiting.push({ ...submission, table, settle });
     this.#pump(table.name, line);
-    try {
-      return await settle.promise;
-    } finally {
-      this.#inflightBytes -= submission.bytes;
-    }
+    return settle.promise;
   }
 
   #pump(name: string, line: Line): void {

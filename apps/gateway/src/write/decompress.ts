@@ -8,6 +8,8 @@ export interface DecompressLimits {
   readonly bytesMax: number;
   /** Decompressed bytes for each compressed one. */
   readonly ratioMax?: number;
+  /** Told of every piece of text before it is kept. What it throws ends the work. */
+  readonly take?: (bytes: number) => void;
 }
 
 /**
@@ -97,6 +99,7 @@ class Output {
         code: 'compression_ratio_exceeded',
       });
     }
+    this.#limits.take?.(chunk.length);
     this.#chunks.push(chunk);
   }
 

@@ -7,6 +7,9 @@ export type ParsedRow =
   | { readonly index: number; readonly row: RowInput; readonly error?: undefined }
   | { readonly index: number; readonly error: MiniodbError };
 
+/** It is parsed at once, and nothing else of the process runs meanwhile: 0.3 s, and 1.7 s with numbers to keep exactly. */
+export const JSON_ARRAY_BYTES_MAX = 32 * 1_048_576;
+
 const ENVELOPE_FIELDS: ReadonlySet<string> = new Set(['id', 'timestamp', 'payload']);
 
 /** The rows of a request whose form is not lines, in order. Throws when there is no telling rows apart. */
@@ -14,6 +17,13 @@ export function* parseRows(source: Exclude<BatchInput['rows'], { form: 'ndjson' 
   if (source.form === 'rows') {
     for (let index = 0; index < source.rows.length; index += 1) yield { index, row: source.rows[index]! };
     return;
+  }
+  if (source.bytes.length > JSON_ARRAY_BYTES_MAX) {
+    const message = `a JSON array takes at most ${JSON_ARRAY_BYTES_MAX} bytes: send the rows as NDJSON`;
+    throw new MiniodbError('invalid_argument', message, {
+      code: 'body_too_large',
+      details: { bytes_max: JSON_ARRAY_BYTES_MAX },
+    });
   }
   const rows = parseExactJson(decodeUtf8(source.bytes));
   if (!Array.isArray(rows)) throw invalid('invalid_json', 'the body must be a JSON array of rows');
