@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -64,6 +64,29 @@ test('a fetch that fails is nobody’s, and the next one tries again', async () 
   assert.equal(cache.bytes, 0);
   await lease('a', 50);
   assert.deepEqual(fetches, ['a']);
+});
+
+test('a copy that somebody removed is fetched again once it is asked about, the others are kept', async () => {
+  const [a, b] = await Promise.all([lease('a', 10), lease('b', 10)]);
+  await rm(join(directory, 'files'), { recursive: true });
+  await mkdir(join(directory, 'files'));
+  await writeFile(b.path, 'b');
+  await cache.forgetMissing(new Set([a.path, b.path]));
+  assert.equal(cache.bytes, 10);
+  a.release();
+  const again = await lease('a', 10);
+  assert.equal(await readFile(again.path, 'utf8'), 'a');
+  await lease('b', 10);
+  assert.deepEqual(fetches, ['a', 'b', 'a']);
+});
+
+test('what can never fit is refused for good, not for now', () => {
+  cache.requireFits(100);
+  assert.throws(() => cache.requireFits(101), {
+    kind: 'failed_precondition',
+    code: 'cache_too_small',
+    message: /MINIODB_CACHE_MIB/,
+  });
 });
 
 test('what an earlier process left is removed', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { access, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 
@@ -42,6 +42,31 @@ export class FileCache {
   }
 
   /**
+   * What one query needs at the same time. Throws `failed_precondition`/`cache_too_small` when it can never have it,
+   * however idle this querier is.
+   */
+  requireFits(sizeBytes: number): void {
+    if (sizeBytes <= this.#bytesMax) return;
+    throw new MiniodbError(
+      'failed_precondition',
+      `the query needs ${sizeBytes} bytes of local files, the cache holds ${this.#bytesMax}: raise MINIODB_CACHE_MIB`,
+      { code: 'cache_too_small' },
+    );
+  }
+
+  /** Forgets those of the paths that somebody else has removed (a cleaner of old files), so that they are fetched again. */
+  async forgetMissing(paths: ReadonlySet<string>): Promise<void> {
+    for (const [name, entry] of [...this.#entries]) {
+      if (!paths.has(entry.path)) continue;
+      const isThere = await access(entry.path).then(
+        () => true,
+        () => false,
+      );
+      if (!isThere && this.#entries.get(name) === entry) this.#forget(name, entry);
+    }
+  }
+
+  /**
    * @param name a file name that stands for its content for ever; @param fetch writes it to the path
    * Throws what fetch throws, and `resource_exhausted`/`cache_full` when leased files fill the budget.
    */
@@ -52,7 +77,7 @@ export class FileCache {
       // A path of its own: the removal of an evicted copy may still be under way.
       this.#pathCount += 1;
       const path = join(this.#directory, `${this.#pathCount}-${name}`);
-      const fetched = fetch(path).then(() => {});
+      const fetched = this.#fetch(path, fetch);
       entry = { path, sizeBytes, fetched, leases: 0 };
       this.#bytes += sizeBytes;
     } else this.#entries.delete(name);
@@ -74,6 +99,12 @@ export class FileCache {
         released = true;
       },
     };
+  }
+
+  async #fetch(path: string, fetch: (path: string) => Promise<unknown>): Promise<void> {
+    // A cleaner may have taken the directory too.
+    await mkdir(this.#directory, { recursive: true });
+    await fetch(path);
   }
 
   #makeRoom(sizeBytes: number): void {

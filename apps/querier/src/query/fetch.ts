@@ -9,6 +9,7 @@ import type { ObjectStore } from '@miniodb/core/storage/object-store.ts';
 import { ProtocolKeys } from '@miniodb/core/table/keys.ts';
 import { LRUCache } from 'lru-cache';
 import type { FileCache, Lease } from '../cache/file-cache.ts';
+import type { TableView } from './snapshot.ts';
 
 /** Objects fetched at a time for one query. */
 const FETCHES_AT_ONCE = 8;
@@ -51,6 +52,23 @@ export class Fetcher {
   async open(): Promise<void> {
     await rm(this.#pendingDirectory, { recursive: true, force: true });
     await mkdir(this.#pendingDirectory, { recursive: true });
+  }
+
+  /** Throws `failed_precondition`/`cache_too_small` when the files of one query can never be here together. */
+  requireFits(views: readonly TableView[]): void {
+    let sizeBytes = 0;
+    for (const { snapshot, files } of views) {
+      for (const file of files) sizeBytes += file.sizeBytes;
+      for (const { bytes } of snapshot.pending.values()) if (bytes >= OWN_FILE_BYTES_MIN) sizeBytes += bytes;
+    }
+    this.#cache.requireFits(sizeBytes);
+  }
+
+  /** After `file_gone`: what vanished from this machine is fetched again by the next attempt. */
+  async forgetMissing(fetched: readonly Fetched[]): Promise<void> {
+    await this.#cache.forgetMissing(
+      new Set(fetched.flatMap((part) => [...part.paths.values(), ...part.pending])),
+    );
   }
 
   async fetch(snapshot: TableSnapshot, files: readonly FileEntry[], signal: AbortSignal): Promise<Fetched> {
@@ -116,6 +134,8 @@ export class Fetcher {
       this.#fileCount += 1;
       const path = join(this.#pendingDirectory, `${this.#fileCount}.ndjson.zst`);
       ownFiles.push(path);
+      // A cleaner of old files may have taken the directory.
+      await mkdir(this.#pendingDirectory, { recursive: true });
       await writeFile(path, payloads);
       paths.push(path);
     }

@@ -88,32 +88,38 @@ export class QueryPipeline {
     signal: AbortSignal,
     ended: () => void,
   ): Promise<RunningAnswer> {
+    const { snapshots, fetcher, executor } = this.#context;
     for (let attempt = 1; ; attempt += 1) {
       const fetched: Fetched[] = [];
       const release = async () => {
         await Promise.all(fetched.map((part) => part.release()));
       };
       try {
+        const views: TableView[] = [];
+        for (const { name } of gated.tables) views.push(await snapshots.view(name));
+        for (const view of views) checkPosition(view, request.position);
+        fetcher.requireFits(views);
         const sources: TableSource[] = [];
-        for (const { name, namesPayload } of gated.tables) {
-          const view = await this.#context.snapshots.view(name);
-          checkPosition(view, request.position);
-          const part = await this.#context.fetcher.fetch(view.snapshot, view.files, signal);
+        for (const [at, { name, namesPayload }] of gated.tables.entries()) {
+          const view = views[at]!;
+          const part = await fetcher.fetch(view.snapshot, view.files, signal);
           fetched.push(part);
           sources.push(sourceOf(name, namesPayload, view, part));
         }
-        const result = await this.#context.executor.run(
-          { sql: gated.sql, params: request.params, sources },
-          signal,
-        );
+        const result = await executor.run({ sql: gated.sql, params: request.params, sources }, signal);
         return answer(result, fetched, release, ended);
       } catch (error) {
+        const gone = isFileGone(error);
+        if (gone) await fetcher.forgetMissing(fetched);
         await release();
-        const gone = error instanceof MiniodbError && error.code === 'file_gone';
         if (!gone || attempt === SNAPSHOTS_PER_QUERY_MAX) throw error;
       }
     }
   }
+}
+
+function isFileGone(error: unknown): boolean {
+  return error instanceof MiniodbError && error.code === 'file_gone';
 }
 
 function answer(

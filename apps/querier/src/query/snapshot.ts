@@ -14,8 +14,11 @@ export interface TableView {
 }
 
 interface Known {
-  snapshot: TableSnapshot;
-  /** Partition -> its entries and the token they were read at. */
+  readonly snapshot: TableSnapshot;
+  /**
+   * Partition -> its entries and the token they were read at. One map for all snapshots that build on each other: a
+   * history that Redis has lost, and the one after it, use the same tokens for different files.
+   */
   readonly partitions: Map<string, { readonly token: string; readonly entries: readonly FileEntry[] }>;
 }
 
@@ -34,6 +37,8 @@ export class Snapshots {
     this.#redis = redis;
     this.#fixed = fixed;
     this.#catalog = new Catalog(redis, fixed, defaults);
+    // Behind a new connection may be another history, and it may have counted as far as the last one by then.
+    redis.on('ready', () => this.#known.clear());
   }
 
   /** Names of all tables, for the gate. */
@@ -57,7 +62,7 @@ export class Snapshots {
 
   /** A new snapshot on top of what is known; undefined when what was believed of the table is no longer true. */
   async #moved(table: string): Promise<Known | undefined> {
-    let known = this.#known.get(table);
+    const known = this.#known.get(table);
     let believed: { readonly generation: string; readonly shards: number };
     if (known !== undefined) believed = known.snapshot;
     else {
@@ -75,16 +80,20 @@ export class Snapshots {
       believed.shards,
       known?.snapshot,
     );
+    const latest = this.#known.get(table);
+    // Another query has found meanwhile that what this one built on is no longer true.
+    if (known !== undefined && latest?.partitions !== known.partitions) return undefined;
     if (answer.status !== 'ok') {
       this.#known.delete(table);
       return undefined;
     }
     // Queries that overlap may answer out of order: what is known only moves forward.
-    const latest = this.#known.get(table);
-    const partitions = latest?.snapshot.generation === believed.generation ? latest.partitions : new Map();
-    known = { snapshot: answer.snapshot, partitions };
-    if (latest === undefined || isNewer(answer.snapshot, latest.snapshot)) this.#known.set(table, known);
-    return known;
+    const newer = latest === undefined || isNewer(answer.snapshot, latest.snapshot);
+    // From nothing and yet not newer: of which history is not known until the next one.
+    const joins = latest?.snapshot.generation === believed.generation && (newer || known !== undefined);
+    const moved: Known = { snapshot: answer.snapshot, partitions: joins ? latest.partitions : new Map() };
+    if (newer) this.#known.set(table, moved);
+    return moved;
   }
 
   /** undefined when the index has moved since the snapshot. */

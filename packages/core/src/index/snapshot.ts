@@ -26,7 +26,9 @@ export interface TableSnapshot {
 export type SnapshotAnswer =
   | { readonly status: 'ok'; readonly snapshot: TableSnapshot }
   | { readonly status: 'gone' }
-  | { readonly status: 'stale'; readonly shards: number };
+  | { readonly status: 'stale'; readonly shards: number }
+  /** Redis is older than `known`, as after a failover or a restored backup: nothing that was known may be used. */
+  | { readonly status: 'regressed' };
 
 /**
  * Takes a snapshot; what has not moved since `known` (a snapshot of the same generation) is reused and not sent again.
@@ -60,22 +62,34 @@ export async function takeSnapshot(
   if (status === 'gone') return { status };
   if (status === 'stale') return { status, shards: Number(asText('snapshot', reply[1])) };
   if (status !== 'ok') throw unknownStatus('snapshot', reply);
+  const seq = asText('snapshot', reply[2]);
+  const indexToken = asText('snapshot', reply[3]);
+  // Each only ever grows.
+  const isOlder =
+    usable !== undefined &&
+    (BigInt(seq) < BigInt(usable.seq) || BigInt(indexToken) < BigInt(usable.indexToken));
+  const pending = pendingOf(asArray('snapshot', reply[7]), usable);
+  if (isOlder || pending === undefined) return { status: 'regressed' };
   const snapshot: TableSnapshot = {
     table,
     generation,
     shards,
     status: asText('snapshot', reply[1]),
-    seq: asText('snapshot', reply[2]),
-    indexToken: asText('snapshot', reply[3]),
+    seq,
+    indexToken,
     partitions: reply[4] === null ? usable!.partitions : new Map(asPairs('snapshot', reply[4])),
     schemaVersion: asText('snapshot', reply[5]),
     schema: reply[6] === null ? usable!.schema : parseSchema(asPairs('snapshot', reply[6])),
-    pending: pendingOf(asArray('snapshot', reply[7]), usable),
+    pending,
   };
   return { status, snapshot };
 }
 
-function pendingOf(shards: readonly unknown[], known: TableSnapshot | undefined): Map<string, BatchMeta> {
+/** undefined when a batch is neither sent nor known, though it is of a sequence that the known snapshot has seen. */
+function pendingOf(
+  shards: readonly unknown[],
+  known: TableSnapshot | undefined,
+): Map<string, BatchMeta> | undefined {
   const pending = new Map<string, BatchMeta>();
   for (const shard of shards) {
     const [ids, metas] = asArray('snapshot', shard);
@@ -83,8 +97,7 @@ function pendingOf(shards: readonly unknown[], known: TableSnapshot | undefined)
     for (const [id] of asPairs('snapshot', ids)) {
       const text = fresh.get(id);
       const meta = text === undefined ? known?.pending.get(id) : parseBatchMeta(text);
-      // Neither sent nor known cannot be: it is of a sequence that the known snapshot has seen.
-      if (meta === undefined) throw unknownStatus('snapshot', [id]);
+      if (meta === undefined) return undefined;
       pending.set(id, meta);
     }
   }

@@ -4,6 +4,7 @@ import { asArray, asText } from '../redis/reply.ts';
 import { runVerb } from '../redis/script.ts';
 import type { Log } from '../runtime/log.ts';
 import { GLOBAL_KEYS } from '../table/keys.ts';
+import { nextSeen, type SeenMember } from './view.ts';
 
 export const ROLES = ['gateway', 'flusher', 'querier'] as const;
 export type Role = (typeof ROLES)[number];
@@ -18,19 +19,23 @@ const memberSchema = z.object({
 export type Member = z.infer<typeof memberSchema>;
 
 const BEAT_EVERY_MS = 1_000;
-/** Three beats may be lost before a member counts as dead. */
+/** Three beats may be lost before a member counts as silent, and as long again before it counts as dead. */
 const LIVE_FOR_MS = 4_000;
 const FORGOTTEN_AFTER_MS = 60_000;
 
 /**
  * Who lives, by Redis' clock. Beats once a second for itself, and keeps the last view while Redis is away: an empty or
- * failed answer never means that nobody else is there. Views only save work; correctness does not rest on them.
+ * failed answer never means that nobody else is there. Who said goodbye is gone at once, who fell silent a liveness
+ * window later. Views only save work; correctness does not rest on them.
  */
 export class Membership {
   readonly #redis: Redis;
   readonly #log: Log;
   readonly #self: Member;
   #view: readonly Member[];
+  #seen: ReadonlyMap<string, SeenMember> = new Map();
+  /** Infos of the last answer that could not be read: each is logged once while it is there. */
+  #unreadable: ReadonlySet<unknown> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> = Promise.resolve();
   readonly #listeners = new Set<(view: readonly Member[]) => void>();
@@ -78,13 +83,39 @@ export class Membership {
       ),
     );
     if (info === '') return;
-    const members = asArray('heartbeat', reply[1]).map((text) =>
-      memberSchema.parse(JSON.parse(asText('heartbeat', text))),
-    );
-    if (!members.some((member) => member.id === this.#self.id)) members.push(this.#self);
+    const live = this.#readable(asArray('heartbeat', reply[1]));
+    live.push(this.#self);
+    const left = new Set(asArray('heartbeat', reply[2]).map((id) => asText('heartbeat', id)));
+    this.#seen = nextSeen(this.#seen, live, left, performance.now(), LIVE_FOR_MS);
+    const members = Array.from(this.#seen.values(), ({ member }) => member);
     members.sort((a, b) => (a.id < b.id ? -1 : 1));
     const changed = JSON.stringify(members) !== JSON.stringify(this.#view);
     this.#view = members;
     if (changed) for (const listener of this.#listeners) listener(members);
+  }
+
+  /** One member of another version, or a damaged entry, does not hide the others. */
+  #readable(infos: readonly unknown[]): Member[] {
+    const members: Member[] = [];
+    const unreadable = new Set<unknown>();
+    for (const info of infos) {
+      const member = readMember(info);
+      if (member !== undefined) members.push(member);
+      else unreadable.add(info);
+    }
+    for (const info of unreadable) {
+      if (!this.#unreadable.has(info)) this.#log.warn({ event: 'member_unreadable', info });
+    }
+    this.#unreadable = unreadable;
+    return members;
+  }
+}
+
+function readMember(info: unknown): Member | undefined {
+  if (typeof info !== 'string') return undefined;
+  try {
+    return memberSchema.safeParse(JSON.parse(info)).data;
+  } catch {
+    return undefined;
   }
 }
