@@ -7,6 +7,7 @@ import { root } from './workspace.mjs';
 const FILES_AT_ONCE = 2;
 /** A file that takes longer hangs. */
 const FILE_MS_MAX = 4 * 60_000;
+const LONG_FILE_MS_MAX = 60 * 60_000;
 
 /**
  * Runs test files, each in a process of its own. One line a file with its counts and duration, and every failed test
@@ -15,7 +16,9 @@ const FILE_MS_MAX = 4 * 60_000;
 export async function runTestFiles(files) {
   const failures = [];
   let totals = { passed: 0, failed: 0 };
-  const events = run({ files, concurrency: FILES_AT_ONCE, timeout: FILE_MS_MAX, cwd: root });
+  const isLong = files.some((file) => relative(root, file).startsWith('tests/long/'));
+  const timeout = isLong ? LONG_FILE_MS_MAX : FILE_MS_MAX;
+  const events = run({ files, concurrency: FILES_AT_ONCE, timeout, cwd: root });
   events.on('test:fail', (failure) => {
     // A suite fails because a test in it does, and that one is told already.
     if (failure.details.error.failureType !== 'subtestsFailed') failures.push(failure);
