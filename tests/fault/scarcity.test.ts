@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { GLOBAL_KEYS, shardName } from '@miniodb/core/table/keys.ts';
 import { startTestCluster, type TestCluster } from '@miniodb/testkit/cluster.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
 
@@ -55,7 +56,10 @@ describe('a table in trouble', () => {
     for (const name of ['broken', 'sound'])
       await cluster.rest('POST', '/v1/tables', { table_name: name, config });
     await cluster.redis.hset('table:broken:config', 'format', '99');
-    await cluster.redis.zadd('{miniodb}:dirty', 1, 'broken|s00');
+    // Older hints than the sound table's, and more than are looked at together.
+    for (let shard = 0; shard < 40; shard += 1) {
+      await cluster.redis.zadd(GLOBAL_KEYS.dirty, shard, `broken|${shardName(shard)}`);
+    }
     const row = [{ id: 'x', payload: { n: 1 } }];
     assert.equal((await cluster.rest('POST', '/v1/tables/sound/rows', row)).status, 200);
     await waitFor(
