@@ -27,7 +27,7 @@ const CREDENTIALS = { accessKeyId: 'test-access-key', secretAccessKey: 'test-sec
  * the calls that the S3 adapter makes. It keeps what S3 promises and the adapter relies on: signatures and hashes
  * are checked, objects appear whole, lists are in key order.
  *
- * Ours because s3rver, 3.7.1 and its fork @20minutes/s3rver 5.0.0 alike, does not: it writes into the visible object,
+ * Ours because the fork of s3rver (@20minutes/s3rver 5.0.0) does not: it writes into the visible object,
  * checks no hash, lists in the file system's order, fails at the second page of a list on Node 24 (it encrypts its
  * tokens with DES, which OpenSSL 3 lacks), cannot abort an upload, and rejects the current client's signatures of
  * calls on the bucket.
