@@ -61,7 +61,7 @@ export class ProtocolKeys {
   get counters(): string {
     return `${this.#prefix}c`;
   }
-  /** ZSET put id by the time (ms) from which it may be forgotten. */
+  /** ZSET put id, or `!<put id>` for a refused repeat, by the time (ms) from which it may be forgotten. */
   get done(): string {
     return `${this.#prefix}done`;
   }
