@@ -4,6 +4,7 @@ import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { type LuaArgument, runVerb } from '../redis/script.ts';
 import { type FixedKeys, ProtocolKeys } from '../table/keys.ts';
 import type { FileEntry } from './file-entry.ts';
+import { numbered } from './numbered.ts';
 
 export interface CommitFile {
   /** `<seal id>-<part>`. */
@@ -92,11 +93,4 @@ export async function commitSeal(
     default:
       throw unknownStatus('commit', reply);
   }
-}
-
-/** Distinct texts in order, numbered from 1 as Lua counts. */
-function numbered(texts: readonly string[]): Map<string, number> {
-  const numbers = new Map<string, number>();
-  for (const text of texts) if (!numbers.has(text)) numbers.set(text, numbers.size + 1);
-  return numbers;
 }
