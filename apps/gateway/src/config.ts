@@ -1,37 +1,33 @@
-import {
-  choiceField,
-  numberField,
-  portField,
-  readConfig,
-  textField,
-} from '@miniodb/core/runtime/role-config.ts';
-import { DEFAULT_TABLE_CONFIG, type TableConfig } from '@miniodb/core/table/config.ts';
+import type { Settings } from '@miniodb/core/config/resolve.ts';
+import { roleConfig } from '@miniodb/core/runtime/role-config.ts';
+import type { TableConfigInput } from '@miniodb/core/table/config.ts';
+import { canonicalTableName } from '@miniodb/core/table/name.ts';
 
-const fields = {
-  MINIODB_GRPC_PORT: portField(8080),
-  MINIODB_REST_PORT: portField(8081),
-  MINIODB_DEFAULT_TABLE: textField('default'),
-  MINIODB_AUTO_CREATE_TABLES: choiceField(['true', 'false'], 'true'),
-  MINIODB_MAX_TABLES: numberField(1_000, 1, 1_000_000),
-  MINIODB_TABLE_NAME_PATTERN: textField('^[a-zA-Z][a-zA-Z0-9_]{0,63}$'),
-  /** What writes may take of memory at once (write/budget.ts); more are refused with 429. */
-  MINIODB_INFLIGHT_BYTES_MAX: numberField(1_024 * 1_048_576, 1_048_576, Number.MAX_SAFE_INTEGER),
-} as const;
-
-export function gatewayConfig(env: Readonly<Record<string, string | undefined>>) {
-  const config = readConfig('gateway', env, fields);
-  const own = config.own;
-  const defaults: TableConfig = DEFAULT_TABLE_CONFIG;
+export function gatewayConfig(settings: Settings) {
+  const fileTables: ReadonlyMap<string, TableConfigInput> = new Map(
+    [...settings.fileTables].map(([name, { config }]) => [name, config]),
+  );
   return {
-    ...config,
-    grpcPort: own.MINIODB_GRPC_PORT,
-    restPort: own.MINIODB_REST_PORT,
-    defaultTable: own.MINIODB_DEFAULT_TABLE,
-    autoCreateTables: own.MINIODB_AUTO_CREATE_TABLES === 'true',
-    tablesMax: own.MINIODB_MAX_TABLES,
-    tableNamePattern: new RegExp(own.MINIODB_TABLE_NAME_PATTERN),
-    inflightBytesMax: own.MINIODB_INFLIGHT_BYTES_MAX,
-    tableDefaults: defaults,
+    ...roleConfig(settings),
+    grpcPort: settings.get('MINIODB_GRPC_PORT'),
+    restPort: settings.get('MINIODB_REST_PORT'),
+    defaultTable: canonicalTableName(settings.get('MINIODB_DEFAULT_TABLE')),
+    autoCreateTables: settings.get('MINIODB_AUTO_CREATE_TABLES'),
+    tablesMax: settings.get('MINIODB_MAX_TABLES'),
+    tableNamePattern: new RegExp(settings.get('MINIODB_TABLE_NAME_PATTERN')),
+    /** What writes may take of memory at once (write/budget.ts); more are refused with 429. */
+    inflightBytesMax: settings.get('MINIODB_INFLIGHT_BYTES_MAX'),
+    inflightWritesMax: settings.get('MINIODB_INFLIGHT_WRITES_MAX'),
+    inflightQueriesMax: settings.get('MINIODB_INFLIGHT_QUERIES_MAX'),
+    /** What Redis may use where it has no maxmemory. */
+    redisMemoryBytesMax: settings.get('MINIODB_REDIS_MEMORY_MAX'),
+    audit: settings.get('MINIODB_AUDIT'),
+    /** Undefined: standard output. */
+    auditFile: settings.get('MINIODB_AUDIT_FILE'),
+    permissions: settings.permissions,
+    auth: settings.auth,
+    /** Those of the file, by their names in lower case. */
+    fileTables,
   };
 }
 

@@ -30,6 +30,8 @@ export interface ClusterOptions {
   /** Whether crashed processes are started again. Default: true. */
   readonly restart?: boolean;
   readonly redisMaxMemoryBytes?: number;
+  /** Of every role; `none`: not even ./config.yaml. Default: what MINIODB_CONFIG says here, or ./config.yaml. */
+  readonly configFile?: string;
   readonly appsDir?: string;
   readonly onEvent?: (event: ClusterEvent) => void;
 }
@@ -142,6 +144,7 @@ export class Cluster {
       MINIODB_STORE_URL: this.storeUrl,
       MINIODB_HOST: LOOPBACK,
       MINIODB_ADMIN_PORT: '0',
+      ...(this.#options.configFile === undefined ? {} : { MINIODB_CONFIG: this.#options.configFile }),
     };
     if (role === 'flusher') return { ...common, MINIODB_WORK_DIR: this.dataDir.workDir(name) };
     if (role === 'querier') {

@@ -34,7 +34,7 @@ const CONNECT_MS_MAX = 5_000;
 
 export async function startTestCluster(options: Partial<ClusterOptions> = {}): Promise<TestCluster> {
   const dataDir = await mkdtemp(join(tmpdir(), 'miniodb-cluster-'));
-  const cluster = await Cluster.start({ dataDir, ...options });
+  const cluster = await Cluster.start({ dataDir, configFile: 'none', ...options });
   const { host, grpcPort, restPort } = cluster.endpoint;
   const grpc = openOlapClient(`${host}:${grpcPort}`);
   const redis = openRedis({ url: cluster.redisUrl, connectionName: 'test', log: silentLog() });

@@ -1,52 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { z } from 'zod';
+import { helpText, parseFlags } from '../config/flags.ts';
+import { loadSettings } from '../config/load.ts';
+import { problemText } from '../config/problem.ts';
+import type { Settings } from '../config/resolve.ts';
+import type { RoleName } from '../config/setting.ts';
+import type { TableConfig } from '../table/config.ts';
 import { MiniodbError } from './errors.ts';
+import type { Log } from './log.ts';
 
-/** Settings that every role has, by their environment names. */
-const roleFields = {
-  REDIS_URL: z.url({ protocol: /^rediss?$/ }).default('redis://127.0.0.1:6379'),
-  MINIODB_STORE_URL: z.string().min(1).default('file:///var/lib/miniodb/olap-data'),
-  MINIODB_STORE_ACCESS_KEY: z.string().optional(),
-  MINIODB_STORE_SECRET_KEY: z.string().optional(),
-  /** Address that servers bind. */
-  MINIODB_HOST: z.string().min(1).default('127.0.0.1'),
-  /** Host that peers reach this process at; needed when it binds all interfaces. */
-  MINIODB_ADVERTISED_HOST: z.string().min(1).optional(),
-  MINIODB_ADMIN_PORT: portField(0),
-  MINIODB_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-  /** Unique among live processes: two that share one would both believe that they own the same shards. */
-  MINIODB_NODE_ID: z
-    .string()
-    .regex(/^[A-Za-z0-9._-]{1,128}$/)
-    .optional(),
-} as const;
-
-export function portField(fallback: number) {
-  return z.coerce.number().int().min(0).max(65_535).default(fallback);
-}
-
-export function textField(fallback: string) {
-  return z.string().default(fallback);
-}
-
-export function requiredTextField() {
-  return z.string().min(1);
-}
-
-export function choiceField<Choice extends string>(
-  choices: readonly [Choice, ...Choice[]],
-  fallback: Choice,
-) {
-  // zod keeps the literal union of the choices; its default only wants one of them.
-  return z.enum(choices).default(fallback as never);
-}
-
-/** A whole number of the environment with its bounds. */
-export function numberField(fallback: number, min: number, max: number) {
-  return z.coerce.number().int().min(min).max(max).default(fallback);
-}
-
+/** What every role is told. */
 export interface RoleConfig {
   readonly redisUrl: string;
   readonly storeUrl: string;
@@ -57,40 +20,65 @@ export interface RoleConfig {
   readonly adminPort: number;
   readonly logLevel: string;
   readonly nodeId: string;
+  /** What tables inherit: `tables.default_config` of the file over what is built in. */
+  readonly tableDefaults: TableConfig;
+  /** Undefined: there is none. */
+  readonly configFile: string | undefined;
+  /** What the file says without effect, a line each. */
+  readonly configWarnings: readonly string[];
+  readonly permissionsEnabled: boolean;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** A bad configuration, as a bad command line, ends with this. */
+const EXIT_CONFIG = 2;
+
+export function roleConfig(settings: Settings): RoleConfig {
+  const host = settings.get('MINIODB_HOST');
+  const name = settings.get('MINIODB_NODE_NAME') ?? hostname();
+  return {
+    redisUrl: settings.get('REDIS_URL'),
+    storeUrl: settings.get('MINIODB_STORE_URL'),
+    storeAccessKey: settings.get('MINIODB_STORE_ACCESS_KEY'),
+    storeSecretKey: settings.get('MINIODB_STORE_SECRET_KEY'),
+    host,
+    advertisedHost: settings.get('MINIODB_ADVERTISED_HOST') ?? host,
+    adminPort: settings.get('MINIODB_ADMIN_PORT'),
+    logLevel: settings.get('MINIODB_LOG_LEVEL'),
+    nodeId: settings.get('MINIODB_NODE_ID') ?? `${settings.role}-${name}-${randomBytes(3).toString('hex')}`,
+    tableDefaults: settings.tableDefaults,
+    configFile: settings.file?.file,
+    configWarnings: settings.file?.warnings.map(problemText) ?? [],
+    permissionsEnabled: settings.permissions.enabled,
+  };
+}
 
 /**
- * Reads a role's settings. An empty variable counts as not set. Throws one `invalid_argument`/`invalid_config` that
- * names every bad variable.
+ * The configuration of the role that this process is. With `--help` it prints the settings and ends; when something is
+ * wrong it says all of it on stderr and ends with 2: there is no log yet whose level would be known.
  */
-export function readConfig<Fields extends z.ZodRawShape>(
-  role: string,
-  env: Environment,
-  fields: Fields,
-): RoleConfig & { readonly own: z.infer<z.ZodObject<Fields>> } {
-  const set = Object.fromEntries(
-    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
-  );
-  const common = z.object(roleFields).safeParse(set);
-  const own = z.object(fields).safeParse(set);
-  const issues = [...(common.error?.issues ?? []), ...(own.error?.issues ?? [])];
-  if (!common.success || !own.success) {
-    const list = issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-    throw new MiniodbError('invalid_argument', `configuration: ${list}`, { code: 'invalid_config' });
+export function configureRole<Config>(role: RoleName, toConfig: (settings: Settings) => Config): Config {
+  const args = process.argv.slice(2);
+  if (parseFlags(role, args).help) {
+    process.stdout.write(helpText(role));
+    process.exit(0);
   }
-  const values = common.data;
-  return {
-    redisUrl: values.REDIS_URL,
-    storeUrl: values.MINIODB_STORE_URL,
-    storeAccessKey: values.MINIODB_STORE_ACCESS_KEY,
-    storeSecretKey: values.MINIODB_STORE_SECRET_KEY,
-    host: values.MINIODB_HOST,
-    advertisedHost: values.MINIODB_ADVERTISED_HOST ?? values.MINIODB_HOST,
-    adminPort: values.MINIODB_ADMIN_PORT,
-    logLevel: values.MINIODB_LOG_LEVEL,
-    nodeId: values.MINIODB_NODE_ID ?? `${role}-${hostname()}-${randomBytes(3).toString('hex')}`,
-    own: own.data,
-  };
+  try {
+    return toConfig(loadSettings(role, { env: process.env, args, directory: process.cwd() }));
+  } catch (error) {
+    if (!(error instanceof MiniodbError)) throw error;
+    process.stderr.write(`${role}: ${error.message} (${error.code})\n`);
+    process.exit(EXIT_CONFIG);
+  }
+}
+
+/** Says at start what operators must not overlook. */
+export function logConfig(log: Log, config: RoleConfig): void {
+  for (const warning of config.configWarnings) log.warn({ event: 'config_warning', warning });
+  if (!config.permissionsEnabled) {
+    log.warn({
+      event: 'permissions_off',
+      host: config.host,
+      message: 'permissions are off: whoever reaches this process may read and change every table',
+    });
+  }
 }
