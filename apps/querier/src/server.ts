@@ -37,9 +37,9 @@ async function* execute(
   call: ServerCall,
 ): AsyncGenerator<ExecuteResponse> {
   const started = performance.now();
-  const { sql, position } = request;
+  const { sql, position, principal: user, request_id: requestId, voucher } = request;
   const params = parseExact(request.params_json) as readonly unknown[];
-  const running = await pipeline.run({ sql, params, position }, call.signal);
+  const running = await pipeline.run({ sql, params, position, user, requestId, voucher }, call.signal);
   try {
     yield { part: { $case: 'header', value: { columns: running.columns.map((column) => ({ ...column })) } } };
     for await (const text of running.chunks) yield { part: { $case: 'chunk', value: Buffer.from(text) } };

@@ -60,13 +60,21 @@ const MESSAGES: Readonly<Record<string, readonly string[]>> = {
   ListTablesRequest: ['1 string pattern'],
   ListTablesResponse: ['1 TableInfo[] tables', '2 int32 total'],
   DescribeTableRequest: ['1 string table_name'],
-  DescribeTableResponse: ['1 TableInfo table_info', '2 TableStats stats'],
+  DescribeTableResponse: [
+    '1 TableInfo table_info',
+    '2 TableStats stats',
+    '20 ColumnInfo[] columns',
+    '21 int64 pending_rows',
+    '22 int64 pending_bytes',
+  ],
+  ColumnInfo: ['1 string name', '2 string type'],
   TableInfo: [
     '1 string name',
     '2 TableConfig config',
     '3 string created_at',
     '4 string last_write',
     '5 string status',
+    '20 string[] inherited',
   ],
   TableConfig: [
     '1 int32? buffer_size',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { HealthImplementation } from 'grpc-health-check';
+import { type Admit, admissionInterceptor } from './admission.ts';
 import { addReflection } from './reflection.ts';
 import type { ServiceImplementation } from './service.ts';
 
@@ -18,6 +19,8 @@ export interface GrpcServerOptions {
   readonly messageBytesMax?: number;
   /** Calls in flight on one connection; further ones wait in the client. */
   readonly concurrentStreamsMax?: number;
+  /** Asked of every call, those of health and reflection too, before its message is read. */
+  readonly admit?: Admit;
 }
 
 export interface GrpcServer {
@@ -47,6 +50,7 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
     // Without channelz, grpc-js 1.14 does not know its connections, and forceShutdown ends none of them.
     'grpc.enable_channelz': 1,
+    ...(options.admit === undefined ? {} : { interceptors: [admissionInterceptor(options.admit)] }),
   });
   for (const { definition, implementation } of options.services)
     server.addService(definition, implementation);

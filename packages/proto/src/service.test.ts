@@ -63,6 +63,7 @@ const REQUEST: ExecuteRequest = {
   principal: 'p',
   request_id: 'r',
   position: '',
+  voucher: '',
 };
 
 async function failure(work: Promise<unknown>): Promise<MiniodbError> {

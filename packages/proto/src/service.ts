@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import * as grpc from '@grpc/grpc-js';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
+import { admissionOf, textOf } from './admission.ts';
 import { asMalformed } from './decode.ts';
 import { errorToStatus } from './status.ts';
 
@@ -31,6 +32,8 @@ type ReceivedOf<M> = M extends { requestDeserialize: (bytes: Buffer) => infer Re
 export interface ServerCall {
   /** Fires with a MiniodbError (`cancelled` or `deadline_exceeded`) when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
+  /** What the server's `admit` said of it; undefined without one. */
+  readonly admission: unknown;
   /** The first text value under a (lower case) metadata key. */
   metadata(key: string): string | undefined;
   /** Sent before the first message. */
@@ -143,7 +146,8 @@ function openCall(call: grpc.ServerUnaryCall<Buffer, unknown> | StreamCall): Ser
   emitter.on('cancelled', () => abort.abort(reasonOfCancel(call.getDeadline())));
   return {
     signal: abort.signal,
-    metadata: (key) => call.metadata.get(key).find((value) => typeof value === 'string'),
+    admission: admissionOf(call.metadata),
+    metadata: (key) => textOf(call.metadata, key),
     sendMetadata: (entries) => {
       const metadata = new grpc.Metadata();
       for (const [key, value] of Object.entries(entries)) metadata.set(key, value);

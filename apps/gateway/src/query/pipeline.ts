@@ -1,3 +1,6 @@
+import type { ClusterSecret } from '@miniodb/core/auth/cluster-secret.ts';
+import { requireRead } from '@miniodb/core/auth/principal.ts';
+import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Gate } from '@miniodb/core/sql/gate.ts';
 import type { QuerierClient } from '@miniodb/proto/client.ts';
@@ -6,6 +9,7 @@ import type { CallContext, QueryInput, QueryOutput } from '../api.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { Tables } from '../table/tables.ts';
 import { isWorthAnotherQuerier, type QuerierPool } from './route.ts';
+import { vouching } from './vouch.ts';
 
 /** Answers are one JSON text of at most this many bytes: what a gRPC message and a client's memory take. */
 const RESULT_BYTES_MAX = 60 * 1_048_576;
@@ -17,9 +21,11 @@ export interface QueryContext {
   readonly queriers: QuerierPool;
   readonly metrics: GatewayMetrics;
   readonly defaultTable: string;
+  readonly secret: ClusterSecret;
+  readonly clock: RedisClock;
 }
 
-/** The gateway's part of a query: gate, tables that exist, the querier that suits, and the next one if it fails. */
+/** The gateway's part of a query: gate, grants, tables that exist, the querier that suits, and the next one if it fails. */
 export async function runQuery(
   context: QueryContext,
   request: QueryInput,
@@ -28,7 +34,12 @@ export async function runQuery(
   const started = performance.now();
   const names = await context.tables.names();
   const { defaultTable } = context;
-  const gated = await context.gate.check(request.sql, { defaultTable, isTable: (name) => names.has(name) });
+  // Tables that the caller may not read are no tables here: what is quoted for being one must not tell of them.
+  const isTable = (name: string) => names.has(name) && call.principal.grants.allow('read', name);
+  const gated = await context.gate.check(request.sql, { defaultTable, isTable });
+  const tables = gated.tables.map((table) => table.name);
+  call.onTables?.(tables);
+  requireRead(call.principal, tables);
   if (gated.parameterCount !== request.params.length) {
     throw new MiniodbError(
       'invalid_argument',
@@ -36,13 +47,18 @@ export async function runQuery(
       { code: 'sql_parameter_count' },
     );
   }
-  const tables = gated.tables.map((table) => table.name);
   for (const table of tables) await context.tables.forQuery(table);
   const queriers = context.queriers.order(tables);
   for (const [at, querier] of queriers.entries()) {
     try {
-      const output = await execute(context.queriers.client(querier), request, call, started);
-      context.metrics.queried((performance.now() - started) / 1_000);
+      const vouched = { user: call.principal.user, requestId: call.requestId, sql: request.sql };
+      const output = await vouching(
+        context.secret,
+        vouched,
+        () => context.clock.nowMs(),
+        (voucher) => execute(context.queriers.client(querier), request, voucher, call, started),
+      );
+      context.metrics.queried(tables, (performance.now() - started) / 1_000);
       return output;
     } catch (error) {
       // Nothing has been passed on yet, so the next one may answer instead.
@@ -55,6 +71,7 @@ export async function runQuery(
 async function execute(
   client: QuerierClient,
   request: QueryInput,
+  voucher: string,
   call: CallContext,
   started: number,
 ): Promise<QueryOutput> {
@@ -63,9 +80,10 @@ async function execute(
     {
       sql,
       params_json: JSON.stringify(params),
-      principal: call.principal,
+      principal: call.principal.user,
       request_id: call.requestId,
       position: '',
+      voucher,
     },
     { signal: call.signal, deadlineMs: QUERY_DEADLINE_MS },
   );

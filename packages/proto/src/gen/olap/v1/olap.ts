@@ -230,7 +230,20 @@ export interface DescribeTableRequest {
 
 export interface DescribeTableResponse {
   table_info: TableInfo | undefined;
-  stats: TableStats | undefined;
+  stats:
+    | TableStats
+    | undefined;
+  /** Beside id, timestamp and payload, by name. */
+  columns: ColumnInfo[];
+  /** Of stats.record_count, those that are in no file yet, and their compressed bytes. */
+  pending_rows: bigint;
+  pending_bytes: bigint;
+}
+
+export interface ColumnInfo {
+  name: string;
+  /** BOOLEAN, BIGINT, DOUBLE, VARCHAR or JSON. */
+  type: string;
 }
 
 export interface TableInfo {
@@ -243,6 +256,8 @@ export interface TableInfo {
   last_write: string;
   /** `active`, `archived` or `deleting`. */
   status: string;
+  /** Fields of config that the table does not set itself: they follow the defaults. */
+  inherited: string[];
 }
 
 /** An absent scalar inherits the default configuration whenever it is read. */
@@ -2457,7 +2472,7 @@ export const DescribeTableRequest: MessageFns<DescribeTableRequest> = {
 };
 
 function createBaseDescribeTableResponse(): DescribeTableResponse {
-  return { table_info: undefined, stats: undefined };
+  return { table_info: undefined, stats: undefined, columns: [], pending_rows: 0n, pending_bytes: 0n };
 }
 
 export const DescribeTableResponse: MessageFns<DescribeTableResponse> = {
@@ -2467,6 +2482,21 @@ export const DescribeTableResponse: MessageFns<DescribeTableResponse> = {
     }
     if (message.stats !== undefined) {
       TableStats.encode(message.stats, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.columns) {
+      ColumnInfo.encode(v!, writer.uint32(162).fork()).join();
+    }
+    if (message.pending_rows !== 0n) {
+      if (BigInt.asIntN(64, message.pending_rows) !== message.pending_rows) {
+        throw new globalThis.Error("value provided for field message.pending_rows of type int64 too large");
+      }
+      writer.uint32(168).int64(message.pending_rows);
+    }
+    if (message.pending_bytes !== 0n) {
+      if (BigInt.asIntN(64, message.pending_bytes) !== message.pending_bytes) {
+        throw new globalThis.Error("value provided for field message.pending_bytes of type int64 too large");
+      }
+      writer.uint32(176).int64(message.pending_bytes);
     }
     return writer;
   },
@@ -2500,6 +2530,30 @@ export const DescribeTableResponse: MessageFns<DescribeTableResponse> = {
             message.stats = TableStats.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.columns.push(ColumnInfo.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.pending_rows = reader.int64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.pending_bytes = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2523,12 +2577,86 @@ export const DescribeTableResponse: MessageFns<DescribeTableResponse> = {
     message.stats = (object.stats !== undefined && object.stats !== null)
       ? TableStats.fromPartial(object.stats)
       : undefined;
+    message.columns = object.columns?.map((e) => ColumnInfo.fromPartial(e)) || [];
+    message.pending_rows = (object.pending_rows !== undefined && object.pending_rows !== null)
+      ? BigInt(object.pending_rows)
+      : 0n;
+    message.pending_bytes = (object.pending_bytes !== undefined && object.pending_bytes !== null)
+      ? BigInt(object.pending_bytes)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseColumnInfo(): ColumnInfo {
+  return { name: "", type: "" };
+}
+
+export const ColumnInfo: MessageFns<ColumnInfo> = {
+  encode(message: ColumnInfo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.type !== "") {
+      writer.uint32(18).string(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ColumnInfo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseColumnInfo();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ColumnInfo>): ColumnInfo {
+    return ColumnInfo.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ColumnInfo>): ColumnInfo {
+    const message = createBaseColumnInfo();
+    message.name = object.name ?? "";
+    message.type = object.type ?? "";
     return message;
   },
 };
 
 function createBaseTableInfo(): TableInfo {
-  return { name: "", config: undefined, created_at: "", last_write: "", status: "" };
+  return { name: "", config: undefined, created_at: "", last_write: "", status: "", inherited: [] };
 }
 
 export const TableInfo: MessageFns<TableInfo> = {
@@ -2547,6 +2675,9 @@ export const TableInfo: MessageFns<TableInfo> = {
     }
     if (message.status !== "") {
       writer.uint32(42).string(message.status);
+    }
+    for (const v of message.inherited) {
+      writer.uint32(162).string(v!);
     }
     return writer;
   },
@@ -2604,6 +2735,14 @@ export const TableInfo: MessageFns<TableInfo> = {
             message.status = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.inherited.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2628,6 +2767,7 @@ export const TableInfo: MessageFns<TableInfo> = {
     message.created_at = object.created_at ?? "";
     message.last_write = object.last_write ?? "";
     message.status = object.status ?? "";
+    message.inherited = object.inherited?.map((e) => e) || [];
     return message;
   },
 };

@@ -18,6 +18,8 @@ export interface ExecuteRequest {
   request_id: string;
   /** A write's position that the result must include; empty: none. */
   position: string;
+  /** The gateway's proof that it has authenticated the principal (core/auth/voucher.ts). */
+  voucher: string;
 }
 
 export interface ExecuteResponse {
@@ -49,7 +51,7 @@ export interface ExecuteTrailer {
 }
 
 function createBaseExecuteRequest(): ExecuteRequest {
-  return { sql: "", params_json: "", principal: "", request_id: "", position: "" };
+  return { sql: "", params_json: "", principal: "", request_id: "", position: "", voucher: "" };
 }
 
 export const ExecuteRequest: MessageFns<ExecuteRequest> = {
@@ -68,6 +70,9 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
     }
     if (message.position !== "") {
       writer.uint32(42).string(message.position);
+    }
+    if (message.voucher !== "") {
+      writer.uint32(50).string(message.voucher);
     }
     return writer;
   },
@@ -125,6 +130,14 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
             message.position = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.voucher = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -147,6 +160,7 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
     message.principal = object.principal ?? "";
     message.request_id = object.request_id ?? "";
     message.position = object.position ?? "";
+    message.voucher = object.voucher ?? "";
     return message;
   },
 };
