@@ -41,6 +41,10 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'table_already_exists',
   'table_not_found',
   'table_create_failed',
+  'too_many_tables',
+  'invalid_table_config',
+  'table_not_empty',
+  'default_table',
 ]);
 
 /** @returns the message of a business refusal; throws everything else on */
@@ -76,6 +80,7 @@ export function problemOf(error: MiniodbError): Problem {
     headers: {
       'content-type': 'application/problem+json; charset=utf-8',
       // Not where the outcome is unknown: some clients take this header as leave to send a write again.
+      ...(kind === 'unauthenticated' ? { 'www-authenticate': 'Bearer' } : {}),
       ...(retryable && (status === 429 || status === 503) ? { 'retry-after': retryAfterSeconds(error) } : {}),
     },
     body: {

@@ -14,6 +14,7 @@ import { Turns } from '../write/accept-all.ts';
 import { LINES_FACTOR, OBJECTS_FACTOR, type Share } from '../write/budget.ts';
 import { type ContentEncoding, decompress } from '../write/decompress.ts';
 import { parseExactJson } from '../write/exact-json.ts';
+import type { SourcedRow } from '../write/payload-text.ts';
 import { ackFromWire } from './ack.ts';
 import { isLegacyWrite } from './legacy-write.ts';
 
@@ -99,20 +100,20 @@ function encodingOf(compression: number): ContentEncoding | undefined {
 }
 
 interface ReadRows {
-  readonly rows: RowInput[];
+  readonly rows: SourcedRow[];
   /** Index in the request of each of `rows`. */
   readonly indexes: number[];
   readonly errors: RowError[];
 }
 
 async function readRows(views: readonly BatchRowView[]): Promise<ReadRows> {
-  const rows: RowInput[] = [];
+  const rows: SourcedRow[] = [];
   const indexes: number[] = [];
   const errors: RowError[] = [];
   const turns = new Turns();
   for (const [index, view] of views.entries()) {
     try {
-      rows.push({ id: view.id, timestamp: view.timestamp, payload: payloadOf(view) });
+      rows.push({ id: view.id, timestamp: view.timestamp, ...payloadOf(view) });
       indexes.push(index);
     } catch (thrown) {
       const { code, message } = asMiniodbError(thrown);
@@ -123,10 +124,10 @@ async function readRows(views: readonly BatchRowView[]): Promise<ReadRows> {
   return { rows, indexes, errors };
 }
 
-function payloadOf(view: BatchRowView): unknown {
+function payloadOf(view: BatchRowView): Pick<SourcedRow, 'payload' | 'payloadText'> {
   if (view.payload_json === undefined || view.payload_json.length === 0) {
     // Neither: what the validator says of a row without a payload.
-    return view.payload === undefined ? undefined : decodeStruct(view.payload);
+    return { payload: view.payload === undefined ? undefined : decodeStruct(view.payload) };
   }
   if (view.payload !== undefined)
     throw invalid('ambiguous_payload', 'set only one of payload and payload_json');
@@ -135,7 +136,9 @@ function payloadOf(view: BatchRowView): unknown {
     view.payload_json.byteOffset,
     view.payload_json.byteLength,
   );
-  return parseExactJson(decodeUtf8(json, 0, json.length));
+  const text = () => decodeUtf8(json, 0, json.length);
+  // Decoded again for the tables that keep it: most do not, and it would be held for every row of the request.
+  return { payload: parseExactJson(text()), payloadText: () => text().trim() };
 }
 
 function refusalOf(read: ReadRows, rowCount: number): MiniodbError {

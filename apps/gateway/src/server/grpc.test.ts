@@ -15,6 +15,7 @@ import {
   WriteRequest,
 } from '@miniodb/proto/gen/olap/v1/olap.ts';
 import { ByteBudget, LINES_FACTOR } from '../write/budget.ts';
+import { EVERYBODY } from './authenticate.ts';
 import { openGatewayGrpc } from './grpc.ts';
 import { RecordingApi } from './recording-api.ts';
 
@@ -28,6 +29,7 @@ async function serve(budget = new ByteBudget(Number.MAX_SAFE_INTEGER)) {
   const server = await openGatewayGrpc(api, budget, silentLog(), {
     host: '127.0.0.1',
     port: 0,
+    authentication: EVERYBODY,
     textBytesMax: 1_000_000,
   });
   const client = openOlapClient(server.address);
@@ -66,7 +68,7 @@ describe('Write', () => {
     assert.deepEqual(response, { success: true, message: '' });
     assert.equal(api.rows[0]!.table, 't');
     assert.deepEqual(api.rows[0]!.row, { id: 'i', timestamp: STAMP, payload });
-    assert.equal(api.rows[0]!.call.principal, 'anonymous');
+    assert.equal(api.rows[0]!.call.principal.user, 'anonymous');
   });
 
   test('takes the form of clients from before tables as a row of the default table', async () => {
@@ -277,9 +279,9 @@ test('HealthCheck reports what the gateway found', async () => {
 
 test('methods that are not there yet say so', async () => {
   const { client } = await serve();
-  const unary = await failure(client.listTables({ pattern: '' }));
+  const unary = await failure(client.triggerBackup({ id: '', day: '', table: '' }));
   assert.deepEqual([unary.kind, unary.code], ['unimplemented', 'unimplemented']);
-  assert.match(unary.message, /ListTables/);
+  assert.match(unary.message, /TriggerBackup/);
   const stream = client.queryStream({ sql: 'x', format: 0, params: [], position: '' });
   assert.equal((await failure(stream[Symbol.asyncIterator]().next())).code, 'unimplemented');
 });

@@ -1,8 +1,9 @@
+import { ANONYMOUS, NOBODY, type Principal } from '@miniodb/core/auth/principal.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Log } from '@miniodb/core/runtime/log.ts';
+import type { Admit } from '@miniodb/proto/admission.ts';
 import { decodeStrict } from '@miniodb/proto/decode.ts';
 import {
-  CreateTableRequest,
   OlapServiceService,
   QueryRequest,
   type WriteBatchResponse,
@@ -12,16 +13,20 @@ import { type Handlers, implementService, type ServerCall } from '@miniodb/proto
 import type { BatchReceipt, CallContext, GatewayApi } from '../api.ts';
 import { type ByteBudget, OBJECTS_FACTOR } from '../write/budget.ts';
 import { ackToWire } from './ack.ts';
-import { presentError, refusalMessage } from './errors.ts';
+import type { Authentication } from './authenticate.ts';
+import { presentError } from './errors.ts';
 import { decodeWrite, decodeWriteBatch } from './grpc-rows.ts';
+import { refusable, TABLES_SERVICE, tableHandlers } from './grpc-tables.ts';
 import { healthResponse } from './health.ts';
 import { requestIdOf } from './request-id.ts';
-import { configOfMessage } from './table-config.ts';
 
 export interface GatewayGrpcOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  readonly authentication: Authentication;
+  /** Told of every call that fails, also of those that never reach the API. */
+  readonly onFailed?: (user: string, error: unknown) => void;
   readonly messageBytesMax?: number;
   readonly concurrentStreamsMax?: number;
   /** Of one batch's NDJSON once it is decompressed. */
@@ -42,10 +47,7 @@ const GATEWAY_SERVICE = {
     ...OlapServiceService.query,
     requestDeserialize: (bytes: Buffer) => decodeStrict(QueryRequest, bytes),
   },
-  createTable: {
-    ...OlapServiceService.createTable,
-    requestDeserialize: (bytes: Buffer) => decodeStrict(CreateTableRequest, bytes),
-  },
+  ...TABLES_SERVICE,
 };
 
 type GatewayHandlers = Handlers<typeof GATEWAY_SERVICE>;
@@ -57,12 +59,13 @@ export function openGatewayGrpc(
   log: Log,
   options: GatewayGrpcOptions,
 ): Promise<GrpcServer> {
+  const { authentication } = options;
   const contexts = new WeakMap<ServerCall, CallContext>();
   const contextOf = (call: ServerCall): CallContext => {
     let context = contexts.get(call);
     if (context === undefined) {
       context = {
-        principal: 'anonymous',
+        principal: callerOf(call, authentication),
         requestId: requestIdOf(call.metadata('x-request-id')),
         signal: call.signal,
       };
@@ -71,15 +74,38 @@ export function openGatewayGrpc(
     return context;
   };
   const handlers = gatewayHandlers(api, budget, contextOf, options.textBytesMax ?? TEXT_BYTES_MAX);
-  const service = implementService(GATEWAY_SERVICE, handlers, (error, call) =>
-    presentError(error, contextOf(call).requestId, log),
-  );
+  const service = implementService(GATEWAY_SERVICE, handlers, (error, call) => {
+    const { principal, requestId } = contextOf(call);
+    options.onFailed?.(principal.user, error);
+    return presentError(error, requestId, log);
+  });
   return openGrpcServer({
     ...options,
     services: [service],
     healthOf: ['olap.v1.OlapService'],
     reflection: true,
+    ...(authentication.isRequired ? { admit: admitCallers(authentication, log) } : {}),
   });
+}
+
+/** Methods for everybody: load balancers have no credentials, and what reflection tells is public. */
+const OPEN_METHODS = /^\/(olap\.v1\.OlapService\/HealthCheck$|grpc\.health\.v1\.Health\/|grpc\.reflection\.)/;
+
+function admitCallers(authentication: Authentication, log: Log): Admit {
+  return async ({ path, metadata }) => {
+    if (OPEN_METHODS.test(path)) return NOBODY;
+    try {
+      return await authentication.principalOf(metadata('authorization'));
+    } catch (error) {
+      throw presentError(error, requestIdOf(metadata('x-request-id')), log);
+    }
+  };
+}
+
+function callerOf({ admission }: ServerCall, { isRequired }: Authentication): Principal {
+  if (!isRequired) return ANONYMOUS;
+  if (admission !== undefined) return admission as Principal;
+  throw new MiniodbError('internal', 'the caller of a call was not asked for', { code: 'caller_not_asked' });
 }
 
 function gatewayHandlers(
@@ -92,42 +118,25 @@ function gatewayHandlers(
     write: (bytes, call) =>
       budget.hold(bytes.length * OBJECTS_FACTOR, async () => {
         const { table, row } = decodeWrite(bytes);
-        return refusable(api.writeRow(table, row, contextOf(call)));
+        return refusable(api.writeRow(table, row, { ...contextOf(call), bodyBytes: bytes.length }));
       }),
     writeBatch: (bytes, call) =>
       budget.hold(bytes.length, async (share) => {
         const { input, complete } = await decodeWriteBatch(bytes, textBytesMax, share);
-        return batchResponse(complete(await api.writeBatch(input, contextOf(call))));
+        const context = { ...contextOf(call), bodyBytes: bytes.length };
+        return batchResponse(complete(await api.writeBatch(input, context)));
       }),
     query: async ({ sql }, call) => {
       const { resultJson } = await api.query({ sql, params: [] }, contextOf(call));
       return { result_json: resultJson };
     },
+    ...tableHandlers(api, contextOf),
     healthCheck: async (_request, call) => healthResponse(await api.health(contextOf(call)), new Date()),
-    createTable: async (request, call) => {
-      const config = configOfMessage(request.config);
-      return refusable(api.createTable(request.table_name, config, request.if_not_exists, contextOf(call)));
-    },
     triggerBackup: unimplemented('TriggerBackup'),
     recoverData: unimplemented('RecoverData'),
-    getStats: unimplemented('GetStats'),
-    getNodes: unimplemented('GetNodes'),
-    dropTable: unimplemented('DropTable'),
-    listTables: unimplemented('ListTables'),
-    describeTable: unimplemented('DescribeTable'),
-    updateTable: unimplemented('UpdateTable'),
     writeStream: unimplementedStream('WriteStream'),
     queryStream: unimplementedStream('QueryStream'),
   };
-}
-
-async function refusable(work: Promise<unknown>): Promise<{ success: boolean; message: string }> {
-  try {
-    await work;
-    return { success: true, message: '' };
-  } catch (error) {
-    return { success: false, message: refusalMessage(error) };
-  }
 }
 
 function batchResponse(receipt: BatchReceipt): WriteBatchResponse {

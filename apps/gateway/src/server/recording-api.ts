@@ -1,5 +1,22 @@
-import type { TableConfigInput } from '@miniodb/core/table/config.ts';
-import type { BatchInput, CallContext, GatewayApi, QueryInput, RowInput } from '../api.ts';
+import { DEFAULT_TABLE_CONFIG, type TableConfigInput } from '@miniodb/core/table/config.ts';
+import type {
+  BatchInput,
+  CallContext,
+  GatewayApi,
+  QueryInput,
+  RowInput,
+  TableChange,
+  TableInfo,
+} from '../api.ts';
+
+const INFO: TableInfo = {
+  name: 't',
+  config: { ...DEFAULT_TABLE_CONFIG, max_flush_rows: 2 ** 40 },
+  inherited: ['layout'],
+  createdAt: '2026-01-01T00:00:00.000000Z',
+  lastWrite: '',
+  status: 'active',
+};
 
 /** For the servers' tests: remembers what it was called with, and answers or throws what a test says. */
 export class RecordingApi implements GatewayApi {
@@ -7,6 +24,9 @@ export class RecordingApi implements GatewayApi {
   readonly batches: BatchInput[] = [];
   readonly tables: { table: string; config: TableConfigInput; ifNotExists: boolean }[] = [];
   readonly queries: { query: QueryInput; call: CallContext }[] = [];
+  readonly drops: { table: string; ifExists: boolean; cascade: boolean }[] = [];
+  readonly patterns: string[] = [];
+  readonly changes: { table: string; change: TableChange }[] = [];
   /** Thrown by every method while it is set. */
   failure: Error | undefined;
   /** Awaited by every method before it answers. */
@@ -41,6 +61,55 @@ export class RecordingApi implements GatewayApi {
   async createTable(table: string, config: TableConfigInput, ifNotExists: boolean, call: CallContext) {
     this.tables.push({ table, config, ifNotExists });
     await this.#answer(call);
+  }
+
+  async dropTable(
+    table: string,
+    options: { readonly ifExists: boolean; readonly cascade: boolean },
+    call: CallContext,
+  ) {
+    this.drops.push({ table, ...options });
+    await this.#answer(call);
+    return { filesDeleted: 3 };
+  }
+
+  async listTables(pattern: string, call: CallContext) {
+    this.patterns.push(pattern);
+    await this.#answer(call);
+    return [INFO];
+  }
+
+  async describeTable(_table: string, call: CallContext) {
+    await this.#answer(call);
+    return {
+      info: INFO,
+      stats: {
+        recordCount: 2 ** 40,
+        fileCount: 2,
+        sizeBytes: 3,
+        oldestRecord: '2026-01-01T00:00:00.000000Z',
+        newestRecord: '2026-01-02T00:00:00.000000Z',
+        pendingRows: 4,
+        pendingBytes: 5,
+      },
+      columns: [{ name: 'n', type: 'int53' as const }],
+    };
+  }
+
+  async updateTable(table: string, change: TableChange, call: CallContext) {
+    this.changes.push({ table, change });
+    await this.#answer(call);
+    return INFO;
+  }
+
+  async stats(call: CallContext) {
+    await this.#answer(call);
+    return { buffer: { pending_rows: 4 }, redis: { keys: 5 }, store: { files: 6 } };
+  }
+
+  async nodes(call: CallContext) {
+    await this.#answer(call);
+    return [{ id: 'gateway-1', status: 'live', type: 'gateway', address: '127.0.0.1:1', lastSeen: 7 }];
   }
 
   async query(query: QueryInput, call: CallContext) {

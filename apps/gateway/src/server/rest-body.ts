@@ -46,6 +46,15 @@ export async function bodyObject(
   bytesMax: number,
   share?: Share,
 ): Promise<Record<string, unknown>> {
+  return (await bodyObjectWithText(request, bytesMax, share)).body;
+}
+
+/** As bodyObject, with the text that it was parsed from. */
+export async function bodyObjectWithText(
+  request: FastifyRequest,
+  bytesMax: number,
+  share?: Share,
+): Promise<{ readonly body: Record<string, unknown>; readonly text: string }> {
   const bytes = await bodyBytes(request, bytesMax, share);
   share?.take(bytes.length * (OBJECTS_FACTOR - LINES_FACTOR));
   let text: string;
@@ -58,7 +67,7 @@ export async function bodyObject(
   if (typeof body !== 'object' || body === null || Array.isArray(body) || isRawNumber(body)) {
     throw invalid('invalid_json', 'the body must be a JSON object');
   }
-  return body as Record<string, unknown>;
+  return { body: body as Record<string, unknown>, text };
 }
 
 /** Refuses fields (or parameters) that nobody would look at: a misspelt one must not go unnoticed. */

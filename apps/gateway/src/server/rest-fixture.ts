@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { silentLog } from '@miniodb/core/runtime/log.ts';
 import { ByteBudget } from '../write/budget.ts';
+import { EVERYBODY } from './authenticate.ts';
 import { RecordingApi } from './recording-api.ts';
 import { openRest, type RestOptions } from './rest.ts';
 
@@ -18,7 +19,12 @@ export async function serve(
   budget: ByteBudget = new ByteBudget(Number.MAX_SAFE_INTEGER),
 ) {
   const api = new RecordingApi();
-  const server = await openRest(api, budget, silentLog(), { host: '127.0.0.1', port: 0, ...options });
+  const server = await openRest(api, budget, silentLog(), {
+    host: '127.0.0.1',
+    port: 0,
+    authentication: EVERYBODY,
+    ...options,
+  });
   opened.push(server);
   const base = `http://127.0.0.1:${server.port}`;
   const send = async (path: string, init: RequestInit = {}) => {

@@ -6,9 +6,10 @@ import { type ByteBudget, LINES_FACTOR, OBJECTS_FACTOR } from '../write/budget.t
 import { envelope } from '../write/parse-rows.ts';
 import { ackFromText } from './ack.ts';
 import { healthResponse } from './health.ts';
-import { bodyBytes, bodyObject, booleanField, checkKnown, invalid, stringField } from './rest-body.ts';
+import { bodyBytes, bodyObject, bodyObjectWithText, checkKnown, invalid, stringField } from './rest-body.ts';
 import { underBudget, type WriteHandler } from './rest-budget.ts';
-import { configOfJson } from './table-config.ts';
+import { callerOf } from './rest-caller.ts';
+import { addTableRoutes } from './rest-tables.ts';
 
 export interface RouteLimits {
   readonly rowsBytesMax: number;
@@ -35,7 +36,8 @@ export function addRoutes(
 
   postWrite(app, budget, '/v1/data', JSON_TYPES, limits.jsonBytesMax, async (request, reply, share) => {
     checkKnown(request.query as object, [], 'parameter');
-    const { table, row } = rowOf(await bodyObject(request, limits.jsonBytesMax, share));
+    const { body, text } = await bodyObjectWithText(request, limits.jsonBytesMax, share);
+    const { table, row } = rowOf(body, text);
     await call(request, reply, (context) => api.writeRow(table, row, context));
     return { success: true, message: '' };
   });
@@ -51,15 +53,11 @@ export function addRoutes(
     return { accepted, rejected, errors, duplicate, position, ack, batch_id: batchId };
   });
 
-  post(app, '/v1/tables', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
-    checkKnown(request.query as object, [], 'parameter');
-    const body = await object(request);
-    checkKnown(body, ['table_name', 'config', 'if_not_exists'], 'field');
-    const table = stringField(body, 'table_name');
-    const ifNotExists = booleanField(body, 'if_not_exists');
-    const config = configOfJson(body.config);
-    await call(request, reply, (context) => api.createTable(table, config, ifNotExists, context));
-    return { success: true, message: '' };
+  addTableRoutes(app, api, {
+    call,
+    object,
+    checkJson: (request) => checkContentType(request, JSON_TYPES),
+    refuseOtherMethods: (url, allowed) => refuseOtherMethods(app, url, allowed),
   });
 
   post(app, '/v1/query', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
@@ -177,17 +175,23 @@ async function withContext<T>(
   const timer = setTimeout(onTimeout, timeoutMs);
   try {
     if (reply.raw.destroyed) onClose();
-    return await work({ principal: 'anonymous', requestId: request.id, signal: abort.signal });
+    return await work({
+      principal: callerOf(request),
+      requestId: request.id,
+      signal: abort.signal,
+      bodyBytes: Buffer.isBuffer(request.body) ? request.body.length : 0,
+    });
   } finally {
     clearTimeout(timer);
     reply.raw.off('close', onClose);
   }
 }
 
-function rowOf(body: Record<string, unknown>) {
+/** @param text of the body, for tables that keep payloads as they were sent */
+function rowOf(body: Record<string, unknown>, text: string) {
   checkKnown(body, ['table', 'id', 'timestamp', 'payload'], 'field');
   const { id, timestamp, payload } = body;
-  const parsed = envelope(0, { id, timestamp, payload });
+  const parsed = envelope(0, { id, timestamp, payload }, text);
   if (parsed.error !== undefined) throw parsed.error;
   return { table: stringField(body, 'table', ''), row: parsed.row };
 }

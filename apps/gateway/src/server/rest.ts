@@ -9,14 +9,19 @@ import Fastify, {
 } from 'fastify';
 import type { GatewayApi } from '../api.ts';
 import type { ByteBudget } from '../write/budget.ts';
+import type { Authentication } from './authenticate.ts';
 import { type Problem, presentError, problemOf } from './errors.ts';
 import { requestIdOf } from './request-id.ts';
+import { requireCaller, userOf } from './rest-caller.ts';
 import { addRoutes, type RouteLimits } from './rest-routes.ts';
 
 export interface RestOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  readonly authentication: Authentication;
+  /** Told of every call that fails, also of those that never reach the API. @param user empty: nobody known */
+  readonly onFailed?: (user: string, error: unknown) => void;
   /** Of a bulk body as it is sent. */
   readonly rowsBytesMax?: number;
   /** Of a bulk body once it is decompressed. */
@@ -89,7 +94,11 @@ export async function openRest(
     reply.header('x-request-id', request.id);
     done();
   });
-  app.setErrorHandler((error, request, reply) => sendProblem(reply, problem(error, request, log)));
+  requireCaller(app, options.authentication);
+  app.setErrorHandler((error, request, reply) => {
+    options.onFailed?.(userOf(request), classified(error));
+    return sendProblem(reply, problem(error, request, log));
+  });
   app.setNotFoundHandler((request) => {
     throw new MiniodbError('not_found', `no such route: ${request.method} ${request.url}`, {
       code: 'route_not_found',

@@ -1,8 +1,10 @@
+import { ANONYMOUS, type Principal } from '@miniodb/core/auth/principal.ts';
+import type { PermissionsSection } from '@miniodb/core/auth/sections.ts';
 import type { Redis } from '@miniodb/core/redis/client.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import { classifyRedisError } from '@miniodb/core/redis/errors.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
-import { Catalog, type Table } from '@miniodb/core/table/catalog.ts';
+import { Catalog, type Table, type TableOwner } from '@miniodb/core/table/catalog.ts';
 import { checkTableConfig, type TableConfigInput } from '@miniodb/core/table/config.ts';
 import { type FixedKeys, ProtocolKeys } from '@miniodb/core/table/keys.ts';
 import { canonicalTableName, checkTableName } from '@miniodb/core/table/name.ts';
@@ -21,18 +23,23 @@ export interface LiveTable extends Table {
 const VIEW_MAX_AGE_MS = 1_000;
 const VIEWS_MAX = 10_000;
 
+type TablesConfig = Pick<
+  GatewayConfig,
+  'defaultTable' | 'autoCreateTables' | 'tablesMax' | 'tableNamePattern' | 'tableDefaults'
+> & { readonly permissions?: Pick<PermissionsSection, 'limits'> };
+
 /** This gateway's view of the tables, and their creation. */
 export class Tables {
   readonly #redis: Redis;
   readonly #catalog: Catalog;
   readonly #clock: RedisClock;
-  readonly #config: GatewayConfig;
+  readonly #config: TablesConfig;
   readonly #views = new LRUCache<string, Promise<LiveTable | undefined>>({
     max: VIEWS_MAX,
     ttl: VIEW_MAX_AGE_MS,
   });
 
-  constructor(redis: Redis, fixed: FixedKeys, clock: RedisClock, config: GatewayConfig) {
+  constructor(redis: Redis, fixed: FixedKeys, clock: RedisClock, config: TablesConfig) {
     this.#redis = redis;
     this.#clock = clock;
     this.#config = config;
@@ -41,7 +48,7 @@ export class Tables {
 
   /** The default table exists from the start. */
   async ensureDefault(): Promise<void> {
-    await this.#create(this.#config.defaultTable, {});
+    await this.#create(this.#config.defaultTable, {}, ANONYMOUS);
   }
 
   /** Key form of a name as a request spells it; the empty string is the default table. Throws `invalid_table_name`. */
@@ -53,13 +60,13 @@ export class Tables {
     return canonicalTableName(name);
   }
 
-  /** The table that rows are written to, created when that is allowed. */
-  async forWrite(name: string): Promise<LiveTable> {
+  /** The table that rows are written to, created (as the principal's) when that is allowed. */
+  async forWrite(name: string, principal: Principal = ANONYMOUS): Promise<LiveTable> {
     const canonical = this.canonical(name);
     const table = await this.#view(canonical);
     if (table !== undefined) return table;
     if (!this.#config.autoCreateTables) throw tableNotFound(name);
-    await this.#create(canonical, {});
+    await this.#create(canonical, {}, principal);
     return this.#fresh(canonical);
   }
 
@@ -75,9 +82,14 @@ export class Tables {
   }
 
   /** Throws `already_exists`/`table_already_exists` unless ifNotExists. */
-  async create(name: string, config: TableConfigInput, ifNotExists: boolean): Promise<void> {
+  async create(
+    name: string,
+    config: TableConfigInput,
+    ifNotExists: boolean,
+    principal: Principal = ANONYMOUS,
+  ): Promise<void> {
     const canonical = this.canonical(name);
-    const outcome = await this.#create(canonical, checkTableConfig(config));
+    const outcome = await this.#create(canonical, config, principal);
     if (outcome === 'exists' && !ifNotExists) {
       throw new MiniodbError('already_exists', `table ${name} already exists`, {
         code: 'table_already_exists',
@@ -101,11 +113,34 @@ export class Tables {
     return view;
   }
 
-  async #create(canonical: string, config: TableConfigInput): Promise<'created' | 'exists'> {
+  /** The next request reads the table anew: what is seen of it here is no more, or has just been changed. */
+  forget(name: string): void {
+    this.#views.delete(name);
+  }
+
+  async #create(
+    canonical: string,
+    config: TableConfigInput,
+    principal: Principal,
+  ): Promise<'created' | 'exists'> {
     const createdAt = rfc3339FromMs(this.#clock.nowMs());
-    const outcome = await this.#catalog.create(canonical, config, this.#config.tablesMax, createdAt);
-    this.#views.delete(canonical);
-    return outcome;
+    try {
+      const checked = checkTableConfig(config);
+      const owner = this.#ownerOf(principal);
+      return await this.#catalog.create(canonical, checked, this.#config.tablesMax, createdAt, owner);
+    } catch (error) {
+      throw asCreateFailure(error);
+    } finally {
+      this.#views.delete(canonical);
+    }
+  }
+
+  /** undefined: nobody in particular, while permissions are off. */
+  #ownerOf({ user }: Principal): TableOwner | undefined {
+    if (user === ANONYMOUS.user) return undefined;
+    const limits = this.#config.permissions?.limits;
+    const tablesMax = (limits?.[user] ?? limits?.['*'])?.max_tables ?? Number.MAX_SAFE_INTEGER;
+    return { user, tablesMax };
   }
 
   async #fresh(canonical: string): Promise<LiveTable> {
@@ -138,6 +173,15 @@ export class Tables {
   }
 }
 
-function tableNotFound(name: string): MiniodbError {
+/** Clients match the beginning of this text. */
+function asCreateFailure(thrown: unknown): unknown {
+  if (!(thrown instanceof MiniodbError) || !CREATE_FAILURES.has(thrown.code)) return thrown;
+  const { kind, code, message } = thrown;
+  return new MiniodbError(kind, `failed to create table: ${message}`, { code, cause: thrown });
+}
+
+const CREATE_FAILURES: ReadonlySet<string> = new Set(['too_many_tables', 'invalid_table_config']);
+
+export function tableNotFound(name: string): MiniodbError {
   return new MiniodbError('not_found', `table ${name} does not exist`, { code: 'table_not_found' });
 }

@@ -20,7 +20,7 @@ export type Member = z.infer<typeof memberSchema>;
 
 const BEAT_EVERY_MS = 1_000;
 /** Three beats may be lost before a member counts as silent, and as long again before it counts as dead. */
-const LIVE_FOR_MS = 4_000;
+export const LIVE_FOR_MS = 4_000;
 const FORGOTTEN_AFTER_MS = 60_000;
 
 /**
@@ -111,7 +111,8 @@ export class Membership {
   }
 }
 
-function readMember(info: unknown): Member | undefined {
+/** undefined for a goodbye and for what cannot be read. */
+export function readMember(info: unknown): Member | undefined {
   if (typeof info !== 'string') return undefined;
   try {
     return memberSchema.safeParse(JSON.parse(info)).data;

@@ -22,7 +22,11 @@ export type Failpoint =
   | 'fl.put.before'
   | 'fl.put.after'
   | 'fl.commit.before'
-  | 'fl.commit.after';
+  | 'fl.commit.after'
+  | 'dt.switch'
+  | 'dt.collect'
+  | 'gc.mark'
+  | 'gc.delete';
 
 type Action = { kind: 'kill'; passesLeft: number } | { kind: 'pause'; ms: number } | { kind: 'error' };
 

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Redis, whenReady } from '../redis/client.ts';
-import { classifyRedisError, isNotSent } from '../redis/errors.ts';
+import type { Redis } from '../redis/client.ts';
+import { classifyRedisError } from '../redis/errors.ts';
 import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
-import { type LuaArgument, runVerb, type Verb } from '../redis/script.ts';
+import type { LuaArgument, Verb } from '../redis/script.ts';
+import { tooSlow, untilAnswered, verbDeadlineMs } from '../redis/until-answered.ts';
 import { MiniodbError } from '../runtime/errors.ts';
 import { resolveConfig, storedConfig, type TableConfig, type TableConfigInput } from './config.ts';
-import type { FixedKeys } from './keys.ts';
+import { type FixedKeys, tablesOfUser } from './keys.ts';
+import { enterListing, repairTablesOfUser, settleListing } from './listing.ts';
 
 /** A live table as its config key says it is. */
 export interface Table {
@@ -14,6 +15,12 @@ export interface Table {
   readonly generation: string;
   readonly status: string;
   readonly config: TableConfig;
+}
+
+/** Who creates a table, and how many that one may have. */
+export interface TableOwner {
+  readonly user: string;
+  readonly tablesMax: number;
 }
 
 export function tableFromHash(
@@ -37,10 +44,6 @@ export function tableFromHash(
   return { name, generation, status, config: resolveConfig(hash, defaults) };
 }
 
-/** How long a creation whose answer was lost is asked for again. */
-const CREATE_MS_MAX = 5_000;
-const REPEAT_PAUSE_MS = 20;
-
 /** Reads and creates tables in Redis. Keeps nothing: callers that need a cache have one with their own rules. */
 export class Catalog {
   readonly #redis: Redis;
@@ -63,6 +66,7 @@ export class Catalog {
     }
   }
 
+  /** May hold names without a table: creations under way, and those that were left half way. */
   async names(): Promise<string[]> {
     try {
       return await this.#redis.smembers(this.#fixed.tablesList);
@@ -72,66 +76,83 @@ export class Catalog {
   }
 
   /**
-   * Makes a table unless there is one; 'exists' leaves that one as it is. The list is added to first, so that a crash
-   * in between leaves a listed name without a table, which counts against tablesMax until it is created or repaired.
+   * Makes a table unless there is one; 'exists' leaves that one as it is. The lists are added to first, so that a crash
+   * in between leaves a listed name without a table, which counts until it is created or repaired.
+   * Throws `too_many_tables`, of the cluster or of the owner.
    */
   async create(
     name: string,
     config: TableConfigInput,
     tablesMax: number,
     createdAt: string,
+    owner?: TableOwner,
   ): Promise<'created' | 'exists'> {
-    const reserved = asArray(
-      'reserve',
-      await this.#untilAnswered('reserveTable', name, [this.#fixed.tablesList], [name, tablesMax]),
-    );
-    if (statusOf('reserve', reserved) === 'full') {
-      throw new MiniodbError(
-        'resource_exhausted',
-        `there are ${asText('reserve', reserved[1])} tables already, which is the limit (max_tables)`,
-        { code: 'too_many_tables' },
-      );
+    if (owner !== undefined) {
+      // Before the reservation: what others made must not count as this owner's, not even for a moment.
+      if ((await this.read(name)) !== undefined) return 'exists';
+      await this.#reserveForUser(name, owner);
     }
+    await this.#reserve(name, tablesMax);
     // The same generation in every repeat: after a lost reply the verb answers what happened.
-    const args = [randomBytes(6).toString('hex'), createdAt, ...storedConfig(config, this.#defaults)];
-    const keys = [this.#fixed.config(name), this.#fixed.stats(name), this.#fixed.createdAt(name)];
+    const deadlineMs = await verbDeadlineMs(this.#redis);
+    const generation = randomBytes(6).toString('hex');
+    const args = [generation, createdAt, deadlineMs, ...storedConfig(config, this.#defaults)];
+    if (owner !== undefined) args.push('created_by', owner.user);
+    const fixed = this.#fixed;
+    const keys = [fixed.config(name), fixed.stats(name), fixed.createdAt(name), fixed.drops(name)];
     const reply = await this.#untilAnswered('createTable', name, keys, args);
     switch (statusOf('create', reply)) {
       case 'ok':
+        // It is created, whatever becomes of this: the name has been entered once already.
+        await enterListing(this.#redis, this.#fixed, name, owner?.user).catch(() => {});
         return 'created';
       case 'exists':
+        // Somebody was faster, and the reservation may have been for that one's table.
+        await settleListing(this.#redis, this.#fixed, name, owner?.user).catch(() => {});
         return 'exists';
+      case 'expired':
+        throw tooSlow(`table ${name} was not created`);
       default:
         throw unknownStatus('create', reply);
     }
   }
 
-  /** Repeats a verb that may be repeated until it answers; throws `outcome_unknown` when it does not in time. */
-  async #untilAnswered(
+  async #reserve(name: string, tablesMax: number): Promise<void> {
+    const reply = asArray(
+      'reserve',
+      await this.#untilAnswered('reserveTable', name, [this.#fixed.tablesList], [name, tablesMax]),
+    );
+    if (statusOf('reserve', reply) !== 'full') return;
+    throw new MiniodbError(
+      'resource_exhausted',
+      `there are ${asText('reserve', reply[1])} tables already, which is the limit (max_tables)`,
+      { code: 'too_many_tables' },
+    );
+  }
+
+  async #reserveForUser(name: string, { user, tablesMax }: TableOwner): Promise<void> {
+    for (let attempt = 0; ; attempt += 1) {
+      const reply = asArray(
+        'reserve-for-user',
+        await this.#untilAnswered('reserveForUser', name, [tablesOfUser(user)], [name, tablesMax]),
+      );
+      if (statusOf('reserve-for-user', reply) !== 'full') return;
+      if (attempt > 0 || (await repairTablesOfUser(this.#redis, this.#fixed, user)) === 0) {
+        throw new MiniodbError(
+          'resource_exhausted',
+          `${user} has ${asText('reserve-for-user', reply[1])} tables already, which is the limit of that user (max_tables)`,
+          { code: 'too_many_tables' },
+        );
+      }
+    }
+  }
+
+  #untilAnswered(
     verb: Verb,
     table: string,
     keys: readonly string[],
     args: readonly LuaArgument[],
   ): Promise<unknown> {
-    const deadline = performance.now() + CREATE_MS_MAX;
-    let maybeApplied = false;
-    for (;;) {
-      try {
-        return await runVerb(this.#redis, verb, keys, args);
-      } catch (error) {
-        if (!(error instanceof MiniodbError) || error.kind !== 'unavailable') throw error;
-        maybeApplied ||= !isNotSent(error.cause);
-        if (!maybeApplied) throw error;
-        await sleep(REPEAT_PAUSE_MS);
-        try {
-          await whenReady(this.#redis, Math.max(deadline - performance.now(), 1));
-        } catch (cause) {
-          throw new MiniodbError('outcome_unknown', `Redis did not say whether table ${table} was created`, {
-            code: 'outcome_unknown',
-            cause,
-          });
-        }
-      }
-    }
+    return untilAnswered(this.#redis, verb, keys, args, `table ${table} was created`);
   }
 }

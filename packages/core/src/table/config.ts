@@ -30,7 +30,10 @@ const fields = {
   compaction_enabled: z.boolean(),
 } as const;
 
-const configSchema = z.strictObject(fields);
+/** In the order of the wire's field numbers. */
+export const TABLE_CONFIG_FIELDS = Object.keys(fields) as readonly (keyof TableConfig)[];
+
+export const configSchema = z.strictObject(fields);
 
 export type TableConfig = z.infer<typeof configSchema>;
 export type TableConfigInput = { readonly [Field in keyof TableConfig]?: TableConfig[Field] | undefined };
@@ -53,9 +56,6 @@ export const DEFAULT_TABLE_CONFIG: TableConfig = {
   compaction_enabled: true,
 };
 
-/** Fields whose behaviour is not there yet are refused unless they ask for what happens anyway. */
-const NOT_YET: readonly (keyof TableConfig)[] = ['keep_raw_payload', 'type_conflict', 'flush_paused'];
-
 /** Checks what a caller wants set. Throws `invalid_argument`/`invalid_table_config` naming field and bounds. */
 export function checkTableConfig(input: TableConfigInput): TableConfigInput {
   const set = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
@@ -63,13 +63,6 @@ export function checkTableConfig(input: TableConfigInput): TableConfigInput {
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw invalidConfig(`${issue.path.join('.') || 'config'}: ${issue.message}`);
-  }
-  for (const field of NOT_YET) {
-    if (parsed.data[field] !== undefined && parsed.data[field] !== DEFAULT_TABLE_CONFIG[field]) {
-      throw invalidConfig(
-        `${field}: only ${String(DEFAULT_TABLE_CONFIG[field])} is supported by this version`,
-      );
-    }
   }
   return parsed.data;
 }
@@ -80,18 +73,28 @@ function invalidConfig(message: string): MiniodbError {
 
 /** The config hash's fields for a new table; the shard count is always concrete, since rows are placed by it. */
 export function storedConfig(input: TableConfigInput, defaults: TableConfig): string[] {
-  const flat: string[] = ['shards', String(input.shards ?? defaults.shards)];
-  for (const [field, value] of Object.entries(input)) {
-    if (field === 'shards' || value === undefined) continue;
-    flat.push(field, typeof value === 'object' ? JSON.stringify(value) : String(value));
-  }
-  return flat;
+  const { shards = defaults.shards, ...others } = input;
+  // Every count it has had: rows stay in the shard that they were written to.
+  return ['shards', String(shards), 'shard_history', String(shards), ...storedFields(others)];
+}
+
+/** Fields and values as the config hash has them; what is undefined is left out. */
+export function storedFields(input: TableConfigInput): string[] {
+  return Object.entries(input).flatMap(([field, value]) => {
+    if (value === undefined) return [];
+    return [field, typeof value === 'object' ? JSON.stringify(value) : String(value)];
+  });
+}
+
+/** Fields that a table does not set itself, from its config hash. */
+export function inheritedFields(hash: ReadonlyMap<string, string>): (keyof TableConfig)[] {
+  return TABLE_CONFIG_FIELDS.filter((field) => !hash.has(field));
 }
 
 /** What holds for a table, from its config hash. */
 export function resolveConfig(hash: ReadonlyMap<string, string>, defaults: TableConfig): TableConfig {
   const resolved: Record<string, unknown> = { ...defaults };
-  for (const field of Object.keys(fields) as (keyof TableConfig)[]) {
+  for (const field of TABLE_CONFIG_FIELDS) {
     const text = hash.get(field);
     if (text === undefined) continue;
     const fallback = DEFAULT_TABLE_CONFIG[field];

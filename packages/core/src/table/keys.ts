@@ -39,9 +39,22 @@ export class FixedKeys {
     return `table:${this.#tag(table)}:last_write`;
   }
 
+  /** HASH generation -> JSON of what is left of it (table/drop-record.ts); `<generation>|swept` -> ms. */
+  drops(table: string): string {
+    return `{${table}}:drops`;
+  }
+
   /** SET of object keys of the files that one id has to itself. */
   idFiles(table: string, id: string, day: string): string {
     return `index:table:${this.#tag(table)}:id:${encodeKeyPart(id)}:${day}`;
+  }
+
+  /** The id set that an object is in; undefined for objects that ids share. */
+  idFilesOfObject(table: string, objectKey: string): string | undefined {
+    const [, folder, day] = objectKey.split('/');
+    // No encoded id begins like this: after the codec's `~` comes a hexadecimal digit or `-`.
+    if (folder === undefined || day === undefined || folder.startsWith('~s')) return undefined;
+    return `index:table:${this.#tag(table)}:id:${folder}:${day}`;
   }
 }
 
@@ -125,6 +138,60 @@ export class ProtocolKeys {
   entries(partition: string): string {
     return `${this.#prefix}e:${partition}`;
   }
+  /** ZSET plan id by the time (ms) it expires. */
+  get plans(): string {
+    return `${this.#prefix}pl`;
+  }
+  /** HASH plan id -> JSON for people. */
+  get planTexts(): string {
+    return `${this.#prefix}pt`;
+  }
+  /** ZSET id of a plan whose swap was taken, by the time (ms) from which it may be forgotten. */
+  get donePlans(): string {
+    return `${this.#prefix}pd`;
+  }
+  /** ZSET id of a plan whose objects were collected, by the time (ms) from which it may be forgotten. */
+  get deadPlans(): string {
+    return `${this.#prefix}px`;
+  }
+  /** ZSET pin id by the time (ms) it expires: while one is live, doomed objects stay. */
+  get pins(): string {
+    return `${this.#prefix}pn`;
+  }
+  /** ZSET key of an object that left the index, by the time (ms) from which it may be deleted. */
+  get doomed(): string {
+    return `${this.#prefix}dm`;
+  }
+  /** All keys above that take no argument: a drop removes them by this list. */
+  get ofTable(): string[] {
+    return [
+      this.schema,
+      this.counters,
+      this.done,
+      this.keyed,
+      this.keyedExpiry,
+      this.indexToken,
+      this.indexMap,
+      this.plans,
+      this.planTexts,
+      this.donePlans,
+      this.deadPlans,
+      this.pins,
+      this.doomed,
+    ];
+  }
+  /** All keys above that take a shard and nothing else. */
+  ofShard(shard: string): string[] {
+    return [
+      this.pending(shard),
+      this.unsealed(shard),
+      this.batchMeta(shard),
+      this.seals(shard),
+      this.revoked(shard),
+      this.setAside(shard),
+      this.setAsideCause(shard),
+    ];
+  }
   /** Prefix of the table's BullMQ queues, which are named by shard. */
   get queuePrefix(): string {
     return `${this.#prefix}q`;
@@ -134,11 +201,24 @@ export class ProtocolKeys {
 export const GLOBAL_KEYS = {
   /** ZSET `<table>|<shard>` by time (ms): shards that may have work. A hint, never the truth. */
   dirty: '{miniodb}:dirty',
+  /** Channel: there is a hint where there was none. */
+  hinted: '{miniodb}:hinted',
   /** ZSET member id by time (ms) of its last heartbeat. */
   members: '{miniodb}:members',
   /** HASH member id -> JSON of what it said of itself. */
   memberInfo: '{miniodb}:members:info',
+  /** HASH token id -> token record (auth/token.ts). */
+  tokens: '{miniodb}:tokens',
+  /** STRING: 64 hexadecimal digits that gateways and queriers know each other by (auth/cluster-secret.ts). */
+  secret: '{miniodb}:secret',
+  /** ZSET `<table>|<generation>` by time (ms): there may be something left of it. A hint, never the truth. */
+  drops: '{miniodb}:drops',
 } as const;
+
+/** ZSET of the tables that a user's creations made, by the time (ms) they were entered. */
+export function tablesOfUser(user: string): string {
+  return `{miniodb}:tables-of:${encodeKeyPart(user)}`;
+}
 
 /** `s00`, `s01`, … */
 export function shardName(shard: number): string {

@@ -67,6 +67,15 @@ export function joinTypes(a: ColumnType, b: ColumnType): ColumnType {
   return widest === 'double' && other === 'int64' ? 'double_lossy' : widest;
 }
 
+/**
+ * Whether a column would get another SQL type by holding a value of that type as well: what `type_conflict: reject`
+ * refuses. BIGINT takes integers, DOUBLE every number, VARCHAR every scalar (numbers and booleans as their text), JSON
+ * anything. `put.lua` decides by the same rule.
+ */
+export function isTypeConflict(column: ColumnType, value: ColumnType): boolean {
+  return SQL_TYPES[joinTypes(column, value)] !== SQL_TYPES[column];
+}
+
 function numberRank(type: ColumnType): number | undefined {
   switch (type) {
     case 'int53':
@@ -104,13 +113,19 @@ export const COLUMNS_PER_TABLE_MAX = 1000;
 /** Longest column name in UTF-8 bytes; longer field names stay in the overflow. */
 export const COLUMN_NAME_BYTES_MAX = 255;
 
+/**
+ * The column of a file that has the payloads' text as clients sent it; in a file's list of columns its type is `raw`,
+ * which is no ColumnType: a reader that does not know it rebuilds the payload, as it does for rows without.
+ */
+export const RAW_PAYLOAD_COLUMN = { name: '~payload', type: 'raw' } as const;
+
 /** Names that a row's own parts have; payload fields of these names stay in the overflow. */
 const RESERVED_COLUMNS: ReadonlySet<string> = new Set([
   'id',
   'timestamp',
   'payload',
   '~overflow',
-  '~payload',
+  RAW_PAYLOAD_COLUMN.name,
 ]);
 
 /** Whether a payload field of this name may become a column at all. */
