@@ -11,14 +11,4 @@ export class QuerierMetrics extends Metrics {
   queried(seconds: number): void {
     this.#seconds.observe(seconds);
   }
-
-  /** @param read gives the numbers whenever they are asked for */
-  watch(name: string, help: string, read: () => number): void {
-    const gauge = this.gauge(name, help, []);
-    Object.assign(gauge, {
-      collect() {
-        gauge.set(read());
-      },
-    });
-  }
 }

@@ -5,6 +5,7 @@ import { type BatchInput, ROW_ERRORS_MAX, type RowError } from '../api.ts';
 import { type AcceptedRow, acceptRow, Profile } from './accept.ts';
 import { type ParsedRow, parseLine, parseRows } from './parse-rows.ts';
 import { LineScanner } from './scan-line.ts';
+import type { TypeGuard } from './type-guard.ts';
 
 /** Rows of one request, all or nothing: together with the message size it bounds what is atomic. */
 export const ROWS_PER_REQUEST_MAX = 1_000_000;
@@ -37,16 +38,30 @@ export class Turns {
   }
 }
 
+/** What a table wants of its rows. */
+export interface RowRules {
+  /** Payloads are stored as they were sent too. */
+  readonly keepsRaw: boolean;
+  /** Of this request alone: it learns which columns the rows make. */
+  readonly guard: TypeGuard | undefined;
+}
+
+const NO_RULES: RowRules = { keepsRaw: false, guard: undefined };
+
 /** Checks all rows of a request. Throws `invalid_argument` unless all are good or bad ones may be left out. */
-export async function acceptAll(request: BatchInput, acceptedMs: number): Promise<Accepted> {
+export async function acceptAll(
+  request: BatchInput,
+  acceptedMs: number,
+  rules: RowRules = NO_RULES,
+): Promise<Accepted> {
   const source = request.rows;
   // A single row's fault is the request's fault: no list around it.
   const isSingle = source.form === 'rows' && source.rows.length === 1;
-  const acceptor = new Acceptor(acceptedMs, isSingle && !request.skipInvalid);
+  const acceptor = new Acceptor(acceptedMs, rules, isSingle && !request.skipInvalid);
   if (source.form === 'ndjson') await acceptLines(source.bytes, acceptor);
   else {
     const turns = new Turns();
-    for (const parsed of parseRows(source)) {
+    for (const parsed of parseRows(source, rules.keepsRaw)) {
       acceptor.takeParsed(parsed);
       if (turns.isOver) await turns.next();
     }
@@ -67,10 +82,13 @@ const NEWLINE = 0x0a;
 
 async function acceptLines(body: Uint8Array, acceptor: Acceptor): Promise<void> {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  // The whole body is looked at once (0.01 us a row); only one that is not UTF-8 is decoded line by line.
-  const scanner = isUtf8(bytes)
-    ? new LineScanner(bytes, isAscii(bytes), acceptor.profile, acceptor.acceptedMs)
-    : undefined;
+  const { keepsRaw } = acceptor.rules;
+  // The whole body is looked at once (0.01 us a row); only one that is not UTF-8 is decoded line by line. So are rows
+  // whose text is kept: 5.8 us a row of 222 bytes, against 1.5 (all threads).
+  const scanner =
+    !keepsRaw && isUtf8(bytes)
+      ? new LineScanner(bytes, isAscii(bytes), acceptor.profile, acceptor.acceptedMs)
+      : undefined;
   const turns = new Turns();
   let lookAt = LOOK_BYTES;
   let start = 0;
@@ -80,7 +98,7 @@ async function acceptLines(body: Uint8Array, acceptor: Acceptor): Promise<void> 
     const end = newline === -1 ? bytes.length : newline;
     if (row !== undefined) acceptor.take(row);
     else {
-      const parsed = parseLine(index, bytes.subarray(start, end));
+      const parsed = parseLine(index, bytes.subarray(start, end), keepsRaw);
       if (parsed !== undefined) acceptor.takeParsed(parsed);
     }
     start = end + 1;
@@ -94,16 +112,19 @@ async function acceptLines(body: Uint8Array, acceptor: Acceptor): Promise<void> 
 /** Collects the rows of one request, the good and the bad ones. */
 class Acceptor implements Accepted {
   readonly rows: AcceptedRow[] = [];
-  readonly profile = new Profile();
+  readonly profile: Profile;
   readonly errors: RowError[] = [];
   readonly acceptedMs: number;
+  readonly rules: RowRules;
   bytes = 0;
   rejected = 0;
   seen = 0;
   readonly #throwsFirst: boolean;
 
-  constructor(acceptedMs: number, throwsFirst: boolean) {
+  constructor(acceptedMs: number, rules: RowRules, throwsFirst: boolean) {
     this.acceptedMs = acceptedMs;
+    this.rules = rules;
+    this.profile = new Profile(rules.guard);
     this.#throwsFirst = throwsFirst;
   }
 
@@ -116,7 +137,7 @@ class Acceptor implements Accepted {
     this.#count();
     try {
       if (parsed.error !== undefined) throw parsed.error;
-      this.#keep(acceptRow(parsed.row, this.acceptedMs, this.profile));
+      this.#keep(acceptRow(parsed.row, this.acceptedMs, this.profile, this.rules.keepsRaw));
     } catch (thrown) {
       const error = asMiniodbError(thrown);
       if (error.kind !== 'invalid_argument' || this.#throwsFirst) throw error;

@@ -3,9 +3,11 @@ import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import { encodeKeyPart } from '@miniodb/core/table/key-codec.ts';
 import { profileValue } from '@miniodb/core/table/profile.ts';
 import { rowLine } from '@miniodb/core/table/row-line.ts';
-import { type ColumnType, isColumnName, joinTypes } from '@miniodb/core/table/schema.ts';
+import { type ColumnType, isColumnName, isTypeConflict, joinTypes } from '@miniodb/core/table/schema.ts';
 import { micros, microsFromRfc3339 } from '@miniodb/core/table/timestamp.ts';
 import type { RowInput } from '../api.ts';
+import { checkEscapes, type SourcedRow } from './payload-text.ts';
+import type { TypeGuard } from './type-guard.ts';
 
 /** A row that passed: its stored line and what the put must know of it. */
 export interface AcceptedRow {
@@ -36,12 +38,23 @@ export class Profile {
   readonly types = new Map<string, ColumnType>();
   /** Some row has a field that can be no column, or a number that no column holds. */
   hasOverflow = false;
+  /** Some row has its payload's text as it was sent. */
+  hasRaw = false;
+  /** Of a table that refuses rows whose types conflict with its columns. */
+  readonly guard: TypeGuard | undefined;
+
+  constructor(guard?: TypeGuard) {
+    this.guard = guard;
+  }
 
   add(name: string, type: ColumnType): void {
     const known = this.types.get(name);
     if (known === type) return;
     if (known === undefined && !isColumnName(name)) this.hasOverflow = true;
-    else this.types.set(name, known === undefined ? type : joinTypes(known, type));
+    else {
+      this.types.set(name, known === undefined ? type : joinTypes(known, type));
+      this.guard?.admit(name, type);
+    }
   }
 
   merge(other: Profile): void {
@@ -50,6 +63,16 @@ export class Profile {
       this.types.set(name, known === undefined ? type : joinTypes(known, type));
     }
     this.hasOverflow ||= other.hasOverflow;
+    this.hasRaw ||= other.hasRaw;
+  }
+
+  /** Whether the columns that these rows make would refuse the other rows, had they come first. */
+  refuses(other: Profile): boolean {
+    for (const [name, type] of other.types) {
+      const known = this.types.get(name);
+      if (known !== undefined && isTypeConflict(known, type)) return true;
+    }
+    return false;
   }
 }
 
@@ -61,8 +84,14 @@ const fieldTypes: (ColumnType | 'inexact')[] = [];
  * Checks a row and gives it its stored form. Throws `invalid_argument` with the code of what is wrong, and then nothing
  * of the row is in the profile.
  * @param acceptedMs the timestamp of rows that have none
+ * @param keepsRaw the payload's text is stored as it was sent too
  */
-export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): AcceptedRow {
+export function acceptRow(
+  row: SourcedRow,
+  acceptedMs: number,
+  profile: Profile,
+  keepsRaw = false,
+): AcceptedRow {
   checkId(row.id);
   const timestampMicros = acceptTimestamp(row.timestamp, acceptedMs);
   const { payload } = row;
@@ -99,11 +128,17 @@ export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): 
       'payload has text that is not well-formed Unicode (half of a surrogate pair)',
     );
   }
-  const line = rowLine(row.id, timestampMicros, payloadJson);
+  const raw = keepsRaw ? rawPayloadOf(row) : undefined;
+  const line = rowLine(row.id, timestampMicros, payloadJson, raw);
   const bytes = Buffer.byteLength(line);
   if (bytes > ROW_BYTES_MAX) {
     throw invalid('row_too_large', `the row has ${bytes} bytes; the limit is ${ROW_BYTES_MAX}`);
   }
+  const { guard } = profile;
+  for (let at = 0; guard !== undefined && at < fieldNames.length; at += 1) {
+    guard.check(fieldNames[at]!, fieldTypes[at]!);
+  }
+  profile.hasRaw ||= keepsRaw;
   for (let at = 0; at < fieldNames.length; at += 1) {
     const type = fieldTypes[at]!;
     if (type === 'inexact') profile.hasOverflow = true;
@@ -118,6 +153,14 @@ export function acceptRow(row: RowInput, acceptedMs: number, profile: Profile): 
     micros: microsRounded,
     exactMicros: Number.isSafeInteger(microsRounded) ? undefined : timestampMicros,
   };
+}
+
+/** What `payload` answers in a table that keeps it. */
+function rawPayloadOf(row: SourcedRow): string {
+  if (row.payloadText === undefined) return JSON.stringify(row.payload);
+  const text = row.payloadText();
+  checkEscapes(text);
+  return text;
 }
 
 /** No encoder can store halves of surrogate pairs, and a batch that has one would never be flushed. */

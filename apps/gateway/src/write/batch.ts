@@ -1,3 +1,4 @@
+import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { LiveTable, Tables } from '../table/tables.ts';
 import { type AcceptedRow, Profile } from './accept.ts';
 import type { Enqueued, Enqueuer, Group } from './enqueue.ts';
@@ -76,11 +77,25 @@ export class GroupCommit {
       const enqueued = await this.#enqueuer.enqueue(mergeGroup(members), view, () =>
         this.#tables.refresh(table),
       );
+      // So that the next rows that conflict are named at once.
+      if (enqueued.madeColumns && view.config.type_conflict === 'reject') this.#tables.forget(table.name);
       for (const member of members) member.settle.resolve(enqueued);
     } catch (error) {
+      // These callers hear that their table is gone; whoever comes next sees what there is now.
+      if (error instanceof MiniodbError && error.code === 'table_gone') this.#tables.forget(table.name);
+      if (members.length > 1 && isTypeConflict(error)) {
+        // One caller's rows must not refuse another's.
+        for (const member of members) await this.#run([member]);
+        return;
+      }
       for (const member of members) member.settle.reject(error);
     }
   }
+}
+
+/** A put that was refused since a row conflicts with a column; nobody knows whose. */
+export function isTypeConflict(error: unknown): boolean {
+  return error instanceof MiniodbError && error.code === 'type_conflict';
 }
 
 function takeGroup(waiting: Waiting[]): Waiting[] {
@@ -88,16 +103,39 @@ function takeGroup(waiting: Waiting[]): Waiting[] {
   if (waiting[0]!.dedup === undefined) {
     let { bytes } = waiting[0]!;
     let rows = waiting[0]!.rows.length;
+    const types = new GroupTypes(waiting[0]!);
     while (count < waiting.length) {
       const next = waiting[count]!;
       bytes += next.bytes;
       rows += next.rows.length;
       if (next.dedup !== undefined || next.table.generation !== waiting[0]!.table.generation) break;
-      if (bytes > GROUP_BYTES_MAX || rows > GROUP_ROWS_MAX) break;
+      if (bytes > GROUP_BYTES_MAX || rows > GROUP_ROWS_MAX || !types.take(next)) break;
       count += 1;
     }
   }
   return waiting.splice(0, count);
+}
+
+/**
+ * In tables that refuse conflicts, of rows that conflict with each other in a column that does not exist yet the first
+ * ones decide: merged, they would make it as wide as both.
+ */
+class GroupTypes {
+  readonly #profile: Profile | undefined;
+
+  constructor(first: Waiting) {
+    if (first.table.config.type_conflict !== 'reject') return;
+    this.#profile = new Profile();
+    this.#profile.merge(first.profile);
+  }
+
+  /** @returns false: it has to go in a group of its own */
+  take(next: Waiting): boolean {
+    if (this.#profile === undefined) return next.table.config.type_conflict !== 'reject';
+    if (this.#profile.refuses(next.profile)) return false;
+    this.#profile.merge(next.profile);
+    return true;
+  }
 }
 
 function mergeGroup(members: readonly Waiting[]): Group {

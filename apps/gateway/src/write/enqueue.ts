@@ -14,6 +14,7 @@ import { rfc3339FromMicros, rfc3339FromMs } from '@miniodb/core/table/timestamp.
 import type { LiveTable } from '../table/tables.ts';
 import type { AcceptedRow, Profile } from './accept.ts';
 import { Turns } from './accept-all.ts';
+import { refusal } from './refusal.ts';
 import { schemaNeed, splitByShard } from './shard.ts';
 
 /** How long one enqueue may take to get a certain answer before its callers hear that the outcome is unknown. */
@@ -46,6 +47,8 @@ export interface Enqueued {
   readonly duplicate: boolean;
   /** A query that is given this sees at least these rows. */
   readonly position: string;
+  /** The table may have columns that the view at hand lacked. */
+  readonly madeColumns: boolean;
 }
 
 /** Makes groups of rows pending: sharded, compressed, in one transaction a group, repeated until the answer is certain. */
@@ -67,8 +70,8 @@ export class Enqueuer {
 
   /**
    * @param refresh a fresh view of the table, called when Redis says that the one at hand is stale
-   * Throws: not taken for certain (`unavailable`, `resource_exhausted`, `failed_precondition`, `not_found`), or
-   * `outcome_unknown` when no answer came in time.
+   * Throws: not taken for certain (`unavailable`, `resource_exhausted`, `failed_precondition`, `not_found`, and
+   * `type_conflict` when some row conflicts with a column), or `outcome_unknown` when no answer came in time.
    */
   async enqueue(group: Group, table: LiveTable, refresh: () => Promise<LiveTable>): Promise<Enqueued> {
     let view = table;
@@ -78,12 +81,16 @@ export class Enqueuer {
       switch (answer.status) {
         case 'ok':
         case 'duplicate':
-          return { duplicate: answer.status === 'duplicate', position: `${view.generation}:${answer.seq}` };
+          return {
+            duplicate: answer.status === 'duplicate',
+            position: `${view.generation}:${answer.seq}`,
+            madeColumns: request.columns.length > 0,
+          };
         case 'stale':
           view = await refresh();
           continue;
         default:
-          throw refusal(view.name, answer);
+          throw refusal(view.name, answer, view.config.flush_paused);
       }
     }
     throw new MiniodbError('unavailable', `table ${table.name} changes faster than rows can be placed`, {
@@ -96,12 +103,13 @@ export class Enqueuer {
     this.#putCount += 1;
     const putId = `${this.#incarnation}-${this.#putCount}`;
     const need = schemaNeed(group.profile, table.schema);
+    const has = { overflow: need.hasOverflow, raw: group.profile.hasRaw };
     const batches: PutBatch[] = [];
     const turns = new Turns();
     for (const [shard, rows] of splitByShard(table.name, table.config.shards, group.rows)) {
       for (const part of cutToSize(rows)) {
         const id = `${putId}-${batches.length}`;
-        batches.push(await batchOf(id, shard, part, group.acceptedMs, need.hasOverflow));
+        batches.push(await batchOf(id, shard, part, group.acceptedMs, has));
         if (turns.isOver) await turns.next();
       }
     }
@@ -118,6 +126,7 @@ export class Enqueuer {
       oldest: rfc3339FromMicros(span.minTs),
       newest: rfc3339FromMicros(span.maxTs),
       maxPendingBytes: table.config.max_pending_bytes,
+      typeConflict: table.config.type_conflict,
       isRepeat: false,
       ...(group.dedup && {
         dedup: {
@@ -203,35 +212,6 @@ function isMissingScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }
 
-function refusal(
-  table: string,
-  answer: Exclude<PutAnswer, { status: 'ok' | 'duplicate' | 'stale' }>,
-): MiniodbError {
-  switch (answer.status) {
-    case 'gone':
-      return new MiniodbError('not_found', `table ${table} does not exist`, { code: 'table_gone' });
-    case 'archived':
-      return new MiniodbError('failed_precondition', `table ${table} is archived: it takes no writes`, {
-        code: 'table_archived',
-      });
-    case 'conflict':
-      return new MiniodbError('already_exists', 'this batch_id was used for another request', {
-        code: 'batch_id_conflict',
-      });
-    case 'expired':
-      return new MiniodbError('unavailable', 'Redis was too slow; the rows are not stored', {
-        code: 'put_expired',
-        retryAfterMs: 1_000,
-      });
-    case 'pending_bytes':
-      return new MiniodbError(
-        'resource_exhausted',
-        `table ${table} has reached max_pending_bytes (${answer.capBytes}): its flushes lag behind its writes`,
-        { code: 'pending_bytes_exceeded', retryAfterMs: 2_000 },
-      );
-  }
-}
-
 function cutToSize(rows: readonly AcceptedRow[]): AcceptedRow[][] {
   const parts: AcceptedRow[][] = [];
   let part: AcceptedRow[] = [];
@@ -255,7 +235,7 @@ async function batchOf(
   shard: number,
   rows: readonly AcceptedRow[],
   acceptedMs: number,
-  hasOverflow: boolean,
+  has: { readonly overflow: boolean; readonly raw: boolean },
 ): Promise<PutBatch> {
   const raw = joinLines(rows);
   const payload =
@@ -274,7 +254,8 @@ async function batchOf(
       acceptedMs,
       minTs,
       maxTs,
-      hasOverflow,
+      hasOverflow: has.overflow,
+      hasRaw: has.raw,
     },
   };
 }

@@ -1,10 +1,11 @@
 import { asMiniodbError, MiniodbError } from '@miniodb/core/runtime/errors.ts';
-import type { BatchInput, RowInput } from '../api.ts';
+import type { BatchInput } from '../api.ts';
 import { parseExactJson } from './exact-json.ts';
+import { itemTexts, payloadTextOf, type SourcedRow } from './payload-text.ts';
 
 /** A row of a request before it is validated, or why it could not even be read. */
 export type ParsedRow =
-  | { readonly index: number; readonly row: RowInput; readonly error?: undefined }
+  | { readonly index: number; readonly row: SourcedRow; readonly error?: undefined }
   | { readonly index: number; readonly error: MiniodbError };
 
 /** It is parsed at once, and nothing else of the process runs meanwhile: 0.3 s, and 1.7 s with numbers to keep exactly. */
@@ -12,8 +13,14 @@ export const JSON_ARRAY_BYTES_MAX = 32 * 1_048_576;
 
 const ENVELOPE_FIELDS: ReadonlySet<string> = new Set(['id', 'timestamp', 'payload']);
 
-/** The rows of a request whose form is not lines, in order. Throws when there is no telling rows apart. */
-export function* parseRows(source: Exclude<BatchInput['rows'], { form: 'ndjson' }>): Generator<ParsedRow> {
+/**
+ * The rows of a request whose form is not lines, in order. Throws when there is no telling rows apart.
+ * @param keepsRaw rows come with the text of their payload
+ */
+export function* parseRows(
+  source: Exclude<BatchInput['rows'], { form: 'ndjson' }>,
+  keepsRaw = false,
+): Generator<ParsedRow> {
   if (source.form === 'rows') {
     for (let index = 0; index < source.rows.length; index += 1) yield { index, row: source.rows[index]! };
     return;
@@ -25,23 +32,37 @@ export function* parseRows(source: Exclude<BatchInput['rows'], { form: 'ndjson' 
       details: { bytes_max: JSON_ARRAY_BYTES_MAX },
     });
   }
-  const rows = parseExactJson(decodeUtf8(source.bytes));
+  const text = decodeUtf8(source.bytes);
+  const rows = parseExactJson(text);
   if (!Array.isArray(rows)) throw invalid('invalid_json', 'the body must be a JSON array of rows');
-  for (let index = 0; index < rows.length; index += 1) yield envelope(index, rows[index]);
+  if (!keepsRaw) for (let index = 0; index < rows.length; index += 1) yield envelope(index, rows[index]);
+  else {
+    let index = 0;
+    for (const item of itemTexts(text)) {
+      yield envelope(index, rows[index], item);
+      index += 1;
+    }
+  }
 }
 
-/** The row of one line of NDJSON; undefined: the line is blank. */
-export function parseLine(index: number, line: Uint8Array): ParsedRow | undefined {
+/**
+ * The row of one line of NDJSON; undefined: the line is blank.
+ * @param keepsRaw it comes with the text of its payload
+ */
+export function parseLine(index: number, line: Uint8Array, keepsRaw = false): ParsedRow | undefined {
   try {
     const text = decodeUtf8(line).trim();
-    return text === '' ? undefined : envelope(index, parseExactJson(text));
+    return text === '' ? undefined : envelope(index, parseExactJson(text), keepsRaw ? text : undefined);
   } catch (error) {
     return { index, error: asMiniodbError(error) };
   }
 }
 
-/** The one shape a row has in JSON; a field that is none of the three is a mistake, not something to ignore. */
-export function envelope(index: number, value: unknown): ParsedRow {
+/**
+ * The one shape a row has in JSON; a field that is none of the three is a mistake, not something to ignore.
+ * @param text what the value was parsed from, when the payload's own text may be wanted
+ */
+export function envelope(index: number, value: unknown, text?: string): ParsedRow {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return { index, error: invalid('invalid_row', 'a row must be an object {id, timestamp?, payload}') };
   }
@@ -64,7 +85,8 @@ export function envelope(index: number, value: unknown): ParsedRow {
       error: invalid('invalid_timestamp', 'timestamp must be RFC 3339 text or epoch milliseconds'),
     };
   }
-  return { index, row: { id: row.id as string, timestamp, payload: row.payload } };
+  const parsed = { id: row.id as string, timestamp, payload: row.payload };
+  return { index, row: text === undefined ? parsed : { ...parsed, payloadText: () => payloadTextOf(text) } };
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { requireGrant } from '@miniodb/core/auth/principal.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import type { Durability } from '@miniodb/core/redis/durability.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
@@ -6,8 +7,9 @@ import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
 import type { Ack, BatchInput, BatchReceipt, CallContext, RowInput, WriteReceipt } from '../api.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { LiveTable, Tables } from '../table/tables.ts';
-import { acceptAll, Turns } from './accept-all.ts';
+import { Turns } from './accept-all.ts';
 import type { GroupCommit, Submission } from './batch.ts';
+import { storeRows } from './store.ts';
 
 /** How long a batch_id is remembered. */
 export const DEDUP_WINDOW_MS = 24 * 3_600_000;
@@ -51,7 +53,9 @@ export async function writeBatch(
 ): Promise<BatchReceipt> {
   const started = performance.now();
   await failpoint('gw.recv');
-  const table = await context.tables.forWrite(request.table);
+  // Before the table is looked up: whether it exists, and that it is made, is for those who may write to it.
+  requireGrant(call.principal, 'write', [context.tables.canonical(request.table)]);
+  const table = await context.tables.forWrite(request.table, call.principal);
   const ack = await settleAck(context, request.ack, table);
   if (request.batchId.length > BATCH_ID_BYTES_MAX) {
     throw new MiniodbError('invalid_argument', `batch_id is longer than ${BATCH_ID_BYTES_MAX}`, {
@@ -59,17 +63,16 @@ export async function writeBatch(
     });
   }
   const acceptedMs = context.clock.nowMs();
-  const { rows, bytes, profile, errors, rejected } = await acceptAll(request, acceptedMs);
-  await failpoint('gw.validated');
+  const stored = await storeRows(context, request, table, acceptedMs, call.signal, () =>
+    dedupOf(request, call),
+  );
+  const { accepted, rejected, errors, enqueued } = stored;
   const batchId = request.batchId === '' ? randomUUID() : request.batchId;
-  const done = { rejected, errors, ack, batchId };
-  if (rows.length === 0) return { ...done, accepted: 0, duplicate: false, position: '' };
-  if (call.signal.aborted) throw new MiniodbError('cancelled', 'the caller went away', { code: 'cancelled' });
-  const submission: Submission = { rows, bytes, profile, acceptedMs, dedup: await dedupOf(request, call) };
-  const enqueued = await context.groups.submit(table, submission);
-  context.metrics.rowsAccepted(table.name, rows.length, (performance.now() - started) / 1_000);
+  const done = { accepted, rejected, errors, ack, batchId };
+  if (enqueued === undefined) return { ...done, duplicate: false, position: '' };
+  context.metrics.rowsAccepted(table.name, accepted, (performance.now() - started) / 1_000);
   await failpoint('gw.reply');
-  return { ...done, accepted: rows.length, duplicate: enqueued.duplicate, position: enqueued.position };
+  return { ...done, duplicate: enqueued.duplicate, position: enqueued.position };
 }
 
 /** The level that this write is answered at. Levels that cannot be given are refused, not pretended. */
@@ -103,7 +106,7 @@ async function dedupOf(request: BatchInput, call: CallContext): Promise<Submissi
   }
   return {
     key: createHash('sha256')
-      .update(JSON.stringify([call.principal, request.batchId]))
+      .update(JSON.stringify([call.principal.user, request.batchId]))
       .digest('base64url'),
     requestHash: hash.digest('base64url'),
     windowMs: DEDUP_WINDOW_MS,

@@ -23,6 +23,8 @@ export class FileCache {
   readonly #directory: string;
   readonly #bytesMax: number;
   readonly #entries = new Map<string, Entry>();
+  /** Since the start. A file that another query is just fetching is a hit: it is fetched once. */
+  readonly counts = { hits: 0, misses: 0, evictions: 0 };
   #bytes = 0;
   #pathCount = 0;
 
@@ -73,6 +75,7 @@ export class FileCache {
   async lease(name: string, sizeBytes: number, fetch: (path: string) => Promise<unknown>): Promise<Lease> {
     let entry = this.#entries.get(name);
     if (entry === undefined) {
+      this.counts.misses += 1;
       this.#makeRoom(sizeBytes);
       // A path of its own: the removal of an evicted copy may still be under way.
       this.#pathCount += 1;
@@ -80,7 +83,10 @@ export class FileCache {
       const fetched = this.#fetch(path, fetch);
       entry = { path, sizeBytes, fetched, leases: 0 };
       this.#bytes += sizeBytes;
-    } else this.#entries.delete(name);
+    } else {
+      this.counts.hits += 1;
+      this.#entries.delete(name);
+    }
     this.#entries.set(name, entry);
     entry.leases += 1;
     const held = entry;
@@ -112,6 +118,7 @@ export class FileCache {
       if (this.#bytes + sizeBytes <= this.#bytesMax) return;
       if (entry.leases > 0) continue;
       this.#forget(name, entry);
+      this.counts.evictions += 1;
       void rm(entry.path, { force: true });
     }
     if (this.#bytes + sizeBytes > this.#bytesMax) {

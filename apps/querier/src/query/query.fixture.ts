@@ -40,10 +40,15 @@ export class QueryFixture {
     await rm(this.directory, { recursive: true });
   }
 
-  /** @param rows [id, microseconds, payload text] */
-  async pending(...rows: readonly (readonly [string, string, string])[]): Promise<string> {
+  /** @param rows [id, microseconds, payload text, payload as sent where it is kept] */
+  async pending(
+    ...rows: readonly (readonly [string, string, string] | readonly [string, string, string, string])[]
+  ): Promise<string> {
     const path = join(this.directory, `pending-${++this.#files}.zst`);
-    await writeFile(path, zstdCompressSync(rows.map((row) => rowLine(...row)).join('')));
+    await writeFile(
+      path,
+      zstdCompressSync(rows.map(([id, micros, payload, raw]) => rowLine(id, micros, payload, raw)).join('')),
+    );
     return path;
   }
 

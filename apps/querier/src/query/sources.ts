@@ -17,5 +17,10 @@ export function sourceOf(name: string, withPayload: boolean, view: TableView, fe
     groups.values(),
     ({ first, paths }): FileGroup => ({ columns: first.columns, overflow: first.overflow, paths }),
   );
-  return { name, schema: view.snapshot.schema, withPayload, files, pending: fetched.pending };
+  const metas = Array.from(view.snapshot.pending.values());
+  const pendingHas = {
+    raw: metas.some(({ hasRaw }) => hasRaw === true),
+    overflow: metas.some(({ hasOverflow }) => hasOverflow),
+  };
+  return { name, schema: view.snapshot.schema, withPayload, files, pending: fetched.pending, pendingHas };
 }

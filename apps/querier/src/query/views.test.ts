@@ -177,6 +177,50 @@ test('what a lossy column could not hold exactly comes back exactly in a wider o
   ]);
 });
 
+test('payload is the text that was sent where there is one, and else rebuilt', async () => {
+  const sent = '{ "v" : 1.50,\t"p":"\\",\\"p\\":{" }';
+  const path = await fixture.parquet(`SELECT 'a' AS id, TIMESTAMP '2024-01-02' AS timestamp, '1.5' AS v,
+    '${sent}' AS "~payload" UNION ALL SELECT 'b', '2024-01-02', 'x', NULL`);
+  const files = [
+    {
+      columns: [
+        ['v', 'varchar'],
+        ['~payload', 'raw'],
+      ] as const,
+      overflow: false,
+      paths: [path],
+    },
+  ];
+  const pending = [await fixture.pending(['","p":{', '1', '{"v":1.5}', sent], ['d', '2', '{"v":"y"}'])];
+  const of = (part: Partial<TableSource>) => {
+    const schema = schemaOf({ v: 'varchar_lossy' });
+    return fixture.text('SELECT v, payload FROM t ORDER BY v', [
+      source({ schema, withPayload: true, ...part }),
+    ]);
+  };
+  const expected = (other: string) =>
+    `[{"v":"1.5","payload":${sent}},{"v":"${other}","payload":{"v":"${other}"}}]`;
+  assert.equal(await of({ files }), expected('x'));
+  assert.equal(await of({ pending, pendingHas: { raw: true, overflow: false } }), expected('y'));
+});
+
+test('pending numbers that their columns cannot hold are NULL, as they will be in a file', async () => {
+  const schema = schemaOf({ i: 'int53', b: 'boolean', d: 'double' });
+  const pending = [
+    await fixture.pending(
+      ['a', '1', '{"i":1e400,"b":1e400,"d":1e400}'],
+      ['b', '2', '{"i":1,"b":true,"d":0.5}'],
+    ),
+  ];
+  const pendingHas = { raw: false, overflow: true };
+  assert.equal(
+    await fixture.text('SELECT i, b, d IS NULL AS n FROM t ORDER BY id', [
+      source({ schema, pending, pendingHas }),
+    ]),
+    '[{"i":null,"b":null,"n":true},{"i":1,"b":true,"n":false}]',
+  );
+});
+
 test('fields whose names differ in case do not mix', async () => {
   const schema = schemaOf({ foo: 'varchar' });
   const pending = [

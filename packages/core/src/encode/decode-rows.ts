@@ -11,6 +11,8 @@ export interface Row extends SplitPayload {
   readonly id: string;
   /** Microseconds since 1970 UTC. */
   readonly micros: bigint;
+  /** The payload's text as it was sent, where it was kept. */
+  readonly raw: string | undefined;
 }
 
 const LINES_PER_TURN = 500;
@@ -51,7 +53,7 @@ async function decodeBatch(
     for (const line of lines) {
       const row = parseLine(line);
       refuseLoneSurrogates(line, row);
-      rows.push({ id: row.i, micros: microsOf(row.t), ...splitPayload(row.p, schema) });
+      rows.push({ id: row.i, micros: microsOf(row.t), raw: row.r, ...splitPayload(row.p, schema) });
       if (rows.length % LINES_PER_TURN === 0) await setImmediate(undefined, { signal });
     }
   }

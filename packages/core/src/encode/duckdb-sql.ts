@@ -1,5 +1,5 @@
 import { sqlName, sqlString } from '../duckdb/instance.ts';
-import { SQL_TYPES, type TableSchema } from '../table/schema.ts';
+import { RAW_PAYLOAD_COLUMN, SQL_TYPES, type TableSchema } from '../table/schema.ts';
 import type { LayoutSettings } from './encoder.ts';
 import type { PlannedFile } from './layout.ts';
 import { MICROS_MAX, MICROS_MIN } from './lines.ts';
@@ -7,7 +7,7 @@ import { MICROS_MAX, MICROS_MIN } from './lines.ts';
 /**
  * The SQL of the DuckDB encoder. Its working tables name columns by position, so that no payload field can clash:
  *
- *   r  rows    i id · t microseconds · d UTC day · o overflow · c0, c1, … the columns of the schema
+ *   r  rows    i id · t microseconds · d UTC day · x payload as sent · o overflow · c0, c1, … the columns of the schema
  *   g  groups  d day · i id · n rows · t0, t1 first and last timestamp
  *   p  plan    f number of a file · d its day · i its id, null for the packed one
  *   rf, gf     r and g with f
@@ -26,7 +26,7 @@ import { MICROS_MAX, MICROS_MIN } from './lines.ts';
 export function readRowsSql(paths: readonly string[], schema: TableSchema, lineBytesMax: number): string {
   const columns = Array.from(schema.values(), (_, at) => `struct_extract_at(p, ${at + 1}) AS c${at}`);
   return `CREATE TEMP TABLE r AS
-    SELECT ${['i', 't', 'make_timestamp(t)::DATE AS d', 'o', ...columns].join(', ')}
+    SELECT ${['i', 't', 'make_timestamp(t)::DATE AS d', 'r AS x', 'o', ...columns].join(', ')}
     FROM ${rowLines(paths, schema, lineBytesMax)}`;
 }
 
@@ -41,7 +41,7 @@ function rowLines(paths: readonly string[], schema: TableSchema, lineBytesMax: n
   const payloadType = fields.length === 0 ? 'JSON' : `STRUCT(${fields.join(', ')})`;
   return `(FROM read_json([${paths.map(sqlString).join(', ')}], format = 'newline_delimited',
       compression = 'zstd', maximum_object_size = ${lineBytesMax}, ignore_errors = false,
-      columns = {i: 'VARCHAR', t: 'BIGINT', p: ${sqlString(payloadType)}, o: 'JSON'})
+      columns = {i: 'VARCHAR', t: 'BIGINT', r: 'VARCHAR', p: ${sqlString(payloadType)}, o: 'JSON'})
     WHERE CASE WHEN i IS NULL OR p IS NULL OR coalesce(t NOT BETWEEN ${MICROS_MIN} AND ${MICROS_MAX}, true) THEN error('a line is not a row line') ELSE true END)`;
 }
 
@@ -111,10 +111,10 @@ export function idsSql(files: readonly number[]): string {
   return `SELECT DISTINCT f, i FROM gf WHERE f IN (${files.join(', ')}) ORDER BY f, i`;
 }
 
-/** Of every file in order: whether any row has overflow, and then of every column whether any row has a value. */
+/** Of every file in order: whether any row has overflow, a payload as sent, and a value in each of the columns. */
 export function presenceSql(schema: TableSchema): string {
   const columns = Array.from(schema.values(), (_, at) => `count(c${at}) > 0`);
-  return `SELECT ${['count(o) > 0', ...columns].join(', ')} FROM rf GROUP BY f ORDER BY f`;
+  return `SELECT ${['count(o) > 0', 'count(x) > 0', ...columns].join(', ')} FROM rf GROUP BY f ORDER BY f`;
 }
 
 export interface CopySettings {
@@ -123,6 +123,7 @@ export interface CopySettings {
   readonly path: string;
   /** Positions in the schema and names of the columns to write. */
   readonly columns: readonly { readonly at: number; readonly name: string }[];
+  readonly hasRaw: boolean;
   readonly hasOverflow: boolean;
   readonly footer: Readonly<Record<string, string>>;
   readonly rows: number;
@@ -141,6 +142,7 @@ export function copySql(settings: CopySettings): string {
     'i AS id',
     'make_timestamp(t) AS "timestamp"',
     ...settings.columns.map(({ at, name }) => `c${at} AS ${sqlName(name)}`),
+    ...(settings.hasRaw ? [`x AS ${sqlName(RAW_PAYLOAD_COLUMN.name)}`] : []),
     ...(settings.hasOverflow ? ['o AS "~overflow"'] : []),
   ];
   const metadata = Object.entries(settings.footer).map(

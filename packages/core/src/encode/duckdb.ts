@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assertInvariant } from '../runtime/errors.ts';
-import type { TableSchema } from '../table/schema.ts';
+import { RAW_PAYLOAD_COLUMN, type TableSchema } from '../table/schema.ts';
 import { digestOf } from './digest.ts';
 import { classified, isOutOfResources, isPayloadError, Session } from './duckdb-session.ts';
 import {
@@ -212,6 +212,7 @@ interface FileFacts {
   /** For every column of the schema, in its order. */
   readonly hasColumn: readonly boolean[];
   readonly hasOverflow: boolean;
+  readonly hasRaw: boolean;
   readonly fewIds: readonly string[] | undefined;
 }
 
@@ -224,12 +225,12 @@ async function assignFiles(
   await session.rows(planTable.sql, planTable.params);
   for (const sql of assignFilesSql(plan)) await session.rows(sql);
   const bounds = (await session.rows(BOUNDS_SQL)) as [bigint, bigint, bigint, bigint, string, string][];
-  const presence = (await session.rows(presenceSql(schema))) as [boolean, ...boolean[]][];
+  const presence = (await session.rows(presenceSql(schema))) as [boolean, boolean, ...boolean[]][];
   const withFewIds = bounds.flatMap(([, ids], at) => (ids <= ENTRY_IDS_MAX ? [at + 1] : []));
   const ids = withFewIds.length === 0 ? [] : ((await session.rows(idsSql(withFewIds))) as [number, string][]);
   const idsOf = Map.groupBy(ids, ([file]) => file);
   return bounds.map(([rows, idCount, first, last, minId, maxId], at) => {
-    const [hasOverflow, ...hasColumn] = presence[at]!;
+    const [hasOverflow, hasRaw, ...hasColumn] = presence[at]!;
     return {
       rows: Number(rows),
       ids: Number(idCount),
@@ -239,6 +240,7 @@ async function assignFiles(
       maxId,
       hasColumn,
       hasOverflow,
+      hasRaw,
       fewIds: idsOf.get(at + 1)?.map(([, id]) => id),
     };
   });
@@ -252,14 +254,14 @@ async function writeOneFile(
   part: number,
   parts: number,
 ): Promise<EncodedFile> {
-  const { rows, ids, hasOverflow } = facts;
+  const { rows, ids, hasOverflow, hasRaw } = facts;
   const path = join(job.workDir, `part-${part}.parquet`);
   // A column without a value still costs some 100 bytes of every file: 1,000 of them would outweigh its rows.
   const columns = Array.from(job.schema.values(), (column, at) => ({ ...column, at })).filter(
     ({ at }) => facts.hasColumn[at],
   );
   const footer = footerOf(job, part, parts);
-  await session.rows(copySql({ file: part, path, columns, hasOverflow, footer, rows, ids }));
+  await session.rows(copySql({ file: part, path, columns, hasRaw, hasOverflow, footer, rows, ids }));
   return {
     path,
     kind,
@@ -274,7 +276,7 @@ async function writeOneFile(
     maxTimestampMicros: facts.maxTimestampMicros,
     minId: facts.minId,
     maxId: facts.maxId,
-    columns: columns.map(({ name, type }) => ({ name, type })),
+    columns: [...columns.map(({ name, type }) => ({ name, type })), ...(hasRaw ? [RAW_PAYLOAD_COLUMN] : [])],
     hasOverflow,
   };
 }

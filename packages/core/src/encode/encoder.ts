@@ -6,8 +6,9 @@ import type { TableSchema } from '../table/schema.ts';
  *
  * Every file has the columns `id` (VARCHAR, not null), `timestamp` (TIMESTAMP in microseconds, UTC, not null), the
  * columns of the schema in its order with their SQL types (JSON as a string with the JSON logical type where the
- * writer has one), and, if any of its rows has one, `~overflow` (JSON object of the payload fields that no column holds
- * exactly). Rows are sorted by id, then timestamp.
+ * writer has one), and, if any of its rows has one, `~payload` (VARCHAR, the payload's text as it was sent, where it was
+ * kept) and `~overflow` (JSON object of the payload fields that no column holds exactly). Rows are sorted by id, then
+ * timestamp.
  */
 export interface Encoder {
   readonly name: 'duckdb' | 'parquetjs-lite';
@@ -76,7 +77,7 @@ export interface EncodedFile {
   /** In UTF-8 byte order. */
   readonly minId: string;
   readonly maxId: string;
-  /** Columns that the file really has, in order: the schema it is read with. */
+  /** Columns that the file really has, in order: the schema it is read with. RAW_PAYLOAD_COLUMN is the last, if it is there. */
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   readonly hasOverflow: boolean;
 }

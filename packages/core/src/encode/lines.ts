@@ -59,16 +59,22 @@ export const MICROS_MAX = 253_402_300_799_999_999n;
 export interface ParsedLine {
   readonly i: string;
   readonly t: unknown;
+  /** The payload's text as it was sent, where it was kept. */
+  readonly r?: string;
   readonly p: Readonly<Record<string, unknown>>;
 }
 
 /** Throws SyntaxError for what is not JSON, and for what is not a row line. */
 export function parseLine(line: string): ParsedLine {
   const row = parseExact(line) as Partial<ParsedLine> | null;
-  if (typeof row?.i !== 'string' || row.t === undefined || !isObject(row.p)) {
+  if (typeof row?.i !== 'string' || row.t === undefined || !isObject(row.p) || !isTextOrAbsent(row.r)) {
     throw new SyntaxError('a line is not a row line');
   }
   return row as ParsedLine;
+}
+
+function isTextOrAbsent(value: unknown): boolean {
+  return value === undefined || typeof value === 'string';
 }
 
 function isObject(value: unknown): boolean {

@@ -7,7 +7,7 @@ import { type ColumnType, isColumnName, type TableSchema } from '../table/schema
  * order of keys and top-level nulls, which are the same as absent; numbers are equal by value.
  */
 export interface SplitPayload {
-  /** What the columns show, by the schema's names: text in a varchar_lossy column, and no value that one cannot show. */
+  /** What the columns show, by the schema's names: text in a column of text, and no value that one cannot show. */
   readonly columns: Readonly<Record<string, unknown>>;
   /** The fields that no column holds exactly, as they are; undefined when there are none. */
   readonly overflow: Readonly<Record<string, unknown>> | undefined;
@@ -91,7 +91,7 @@ function approximation(value: unknown, type: ColumnType): unknown {
     const nearest = isRawNumber(value) ? Number(value.rawJSON) : Number.NaN;
     return Number.isFinite(nearest) ? nearest : undefined;
   }
-  if (type === 'varchar_lossy') {
+  if (type === 'varchar' || type === 'varchar_lossy') {
     const isScalar = typeof value !== 'object' || isRawNumber(value);
     return isScalar ? JSON.stringify(value) : undefined;
   }

@@ -4,7 +4,7 @@ import parquet, { type FieldOptions, type ParquetSchema as ParquetSchemaType } f
 import { MiniodbError } from '../runtime/errors.ts';
 import { isRawNumber } from '../table/exact-json.ts';
 import { profileValue } from '../table/profile.ts';
-import { type Column, SQL_TYPES, type SqlType } from '../table/schema.ts';
+import { type Column, RAW_PAYLOAD_COLUMN, SQL_TYPES, type SqlType } from '../table/schema.ts';
 import { decodeRows, type Row } from './decode-rows.ts';
 import { digestOf } from './digest.ts';
 import { cannotStore, encodeCancelled, rowCountMismatch } from './encode-errors.ts';
@@ -94,10 +94,13 @@ async function writeOneFile(
   const ids = [...new Set(rows.map(({ id }) => id))];
   const used = new Set(rows.flatMap((row) => Object.keys(row.columns)));
   const columns = [...job.schema.values()].filter(({ name }) => used.has(name));
-  const hasOverflow = rows.some(({ overflow }) => overflow !== undefined);
+  const has = {
+    overflow: rows.some(({ overflow }) => overflow !== undefined),
+    raw: rows.some(({ raw }) => raw !== undefined),
+  };
   const part = plan.indexOf(file) + 1;
   const path = join(job.workDir, `part-${part}.parquet`);
-  const schema = parquetSchema(columns, ids, hasOverflow);
+  const schema = parquetSchema(columns, ids, has);
   const footer = footerOf(job, part, plan.length);
   await writeRows(path, schema, footer, rows, columns, signal);
   const times = rows.map(({ micros }) => micros).sort(compareMicros);
@@ -115,8 +118,8 @@ async function writeOneFile(
     maxTimestampMicros: String(times.at(-1)),
     minId: ids[0]!,
     maxId: ids.at(-1)!,
-    columns: columns.map(({ name, type }) => ({ name, type })),
-    hasOverflow,
+    columns: [...columns.map(({ name, type }) => ({ name, type })), ...(has.raw ? [RAW_PAYLOAD_COLUMN] : [])],
+    hasOverflow: has.overflow,
   };
 }
 
@@ -138,7 +141,11 @@ const PARQUET_TYPES: Readonly<Record<SqlType, FieldOptions['type']>> = {
  * since the library compares UTF-16 code units where readers expect UTF-8 bytes; ids without surrogates are in the
  * same order either way. Those of JSON it would compare as objects.
  */
-function parquetSchema(columns: readonly Column[], ids: readonly string[], hasOverflow: boolean) {
+function parquetSchema(
+  columns: readonly Column[],
+  ids: readonly string[],
+  has: { readonly overflow: boolean; readonly raw: boolean },
+) {
   const compression = 'GZIP';
   const idStatistics = !ids.some((id) => /[\ud800-\udfff]/.test(id));
   const fields: Record<string, FieldOptions> = {
@@ -151,14 +158,17 @@ function parquetSchema(columns: readonly Column[], ids: readonly string[], hasOv
     const statistics = parquetType !== 'UTF8' && parquetType !== 'JSON';
     fields[name] = { type: parquetType, optional: true, compression, statistics };
   }
-  if (hasOverflow) fields['~overflow'] = { type: 'JSON', optional: true, compression, statistics: false };
+  if (has.raw)
+    fields[RAW_PAYLOAD_COLUMN.name] = { type: 'UTF8', optional: true, compression, statistics: false };
+  if (has.overflow) fields['~overflow'] = { type: 'JSON', optional: true, compression, statistics: false };
   const schema = new parquet.ParquetSchema(fields);
   // An object's integer-like keys come first; the file's columns come in the schema's order.
   const names = [
     'id',
     'timestamp',
     ...columns.map(({ name }) => name),
-    ...(hasOverflow ? ['~overflow'] : []),
+    ...(has.raw ? [RAW_PAYLOAD_COLUMN.name] : []),
+    ...(has.overflow ? ['~overflow'] : []),
   ];
   schema.fieldList = names.map((name) => schema.fields[name]!);
   return schema;
@@ -194,6 +204,7 @@ function recordOf(row: Row, columns: readonly Column[]): Record<string, unknown>
   record.id = row.id;
   record.timestamp = row.micros;
   for (const column of columns) record[column.name] = storable(row.columns[column.name], column);
+  if (row.raw !== undefined) record[RAW_PAYLOAD_COLUMN.name] = row.raw;
   if (row.overflow !== undefined) record['~overflow'] = new JsonValue(row.overflow);
   return record;
 }

@@ -27,6 +27,16 @@ test('overflow stands beside a payload that has only what the columns can show',
   );
 });
 
+test('a payload that was kept as it was sent stays', async () => {
+  const sent = '{ "x":[ 1 ]}';
+  const { payload } = batch('1', [[row('a', 1n, '{"x":[1]}', sent), row('b', 1n, '{"s":"y"}', sent)]]);
+  const rewritten = await linesOf(await rewriteWithOverflow(payload, schemaOf({ s: 'varchar' })));
+  assert.deepEqual(rewritten, [
+    `{"i":"a","t":1,"r":${JSON.stringify(sent)},"p":{},"o":{"x":[1]}}`,
+    `{"i":"b","t":1,"r":${JSON.stringify(sent)},"p":{"s":"y"}}`,
+  ]);
+});
+
 test('rewriting stops when it is aborted', async () => {
   const rows = Array.from({ length: 3_000 }, () => row('a', NEW_YEAR_MICROS));
   const rewriting = rewriteWithOverflow(batch('1', [rows]).payload, schemaOf(), AbortSignal.abort());

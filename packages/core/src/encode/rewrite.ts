@@ -14,7 +14,8 @@ const FASTEST: ZstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 
 /**
  * A batch's payload with the overflow of each row beside it, `{"i":…,"t":…,"p":{…},"o":{…}}`, and `p` reduced to what
  * the columns can show: a BIGINT column must not meet 1e400. Rows without overflow stay as they are. Costs about 7 µs
- * a row of 8 fields, most of it on the calling thread, so only batches that may have overflow come here.
+ * a row of 8 fields, most of it on the calling thread, so only batches that may have overflow come here. A payload kept
+ * as it was sent, `r`, stays.
  *
  * Throws what frameLines and parseLine throw, and AbortError.
  */
@@ -38,5 +39,7 @@ export async function rewriteWithOverflow(
 function rewriteLine(line: string, schema: TableSchema): string {
   const row = parseLine(line);
   const { columns, overflow } = splitPayload(row.p, schema);
-  return overflow === undefined ? line : JSON.stringify({ i: row.i, t: row.t, p: columns, o: overflow });
+  return overflow === undefined
+    ? line
+    : JSON.stringify({ i: row.i, t: row.t, r: row.r, p: columns, o: overflow });
 }

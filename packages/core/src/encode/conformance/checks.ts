@@ -69,14 +69,14 @@ function compareRows(a: StoredRow, b: StoredRow): number {
   return Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)) || Math.sign(Number(a.micros - b.micros));
 }
 
-/** The same rows in any order, with the same payloads: columns overlaid with overflow. */
+/** The same rows in any order, with the same payloads (columns overlaid with overflow) and the same text of them. */
 export function assertRows(stored: readonly StoredRow[], rows: readonly InputRow[]): void {
-  const found = stored.map(({ id, micros, columns, overflow }) =>
-    canonical(id, micros, new Map([...Object.entries(columns), ...Object.entries(overflow ?? {})])),
+  const found = stored.map(({ id, micros, columns, overflow, raw }) =>
+    canonical(id, micros, raw, new Map([...Object.entries(columns), ...Object.entries(overflow ?? {})])),
   );
-  const expected = rows.map(({ id, micros, payload }) => {
+  const expected = rows.map(({ id, micros, payload, raw }) => {
     const fields = Object.entries(parseExact(payload) as Record<string, unknown>);
-    return canonical(id, micros, new Map(fields.filter(([, value]) => value !== null)));
+    return canonical(id, micros, raw, new Map(fields.filter(([, value]) => value !== null)));
   });
   assert.equal(found.length, expected.length);
   expected.sort();
@@ -84,9 +84,14 @@ export function assertRows(stored: readonly StoredRow[], rows: readonly InputRow
   for (const [at, text] of found.sort().entries()) assert.equal(text, expected[at]);
 }
 
-function canonical(id: string, micros: bigint, payload: ReadonlyMap<string, unknown>): string {
+function canonical(
+  id: string,
+  micros: bigint,
+  raw: string | null | undefined,
+  payload: ReadonlyMap<string, unknown>,
+): string {
   const fields = [...payload].sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([id, String(micros), fields], (_key, value: unknown) =>
+  return JSON.stringify([id, String(micros), raw ?? null, fields], (_key, value: unknown) =>
     typeof value === 'bigint' ? parseExact(String(value)) : value,
   );
 }

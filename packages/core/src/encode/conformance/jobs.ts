@@ -13,6 +13,8 @@ export interface InputRow {
   readonly micros: bigint;
   /** JSON text */
   readonly payload: string;
+  /** The payload's text as it was sent, where it is kept. */
+  readonly raw?: string | undefined;
 }
 
 export const DAY_MICROS = 86_400_000_000n;
@@ -21,8 +23,8 @@ export const NEW_YEAR_MICROS = 1_767_225_600_000_000n;
 
 export const AUTO: LayoutSettings = { mode: 'auto', filesMax: 8, ownIdsMax: 2, ownRowsMin: 1_000 };
 
-export function row(id: string, micros: bigint, payload = '{}'): InputRow {
-  return { id, micros, payload };
+export function row(id: string, micros: bigint, payload = '{}', raw?: string): InputRow {
+  return { id, micros, payload, raw };
 }
 
 export function schemaOf(columns: Readonly<Record<string, ColumnType>> = {}): TableSchema {
@@ -37,7 +39,9 @@ export function batch(
 ): EncodeBatch {
   const payload = Buffer.concat(
     frames.map((rows) =>
-      zstdCompressSync(rows.map(({ id, micros, payload }) => rowLine(id, String(micros), payload)).join('')),
+      zstdCompressSync(
+        rows.map(({ id, micros, payload, raw }) => rowLine(id, String(micros), payload, raw)).join(''),
+      ),
     ),
   );
   return { id, payload, rows: frames.flat().length, hasOverflow };

@@ -10,6 +10,8 @@ export interface StoredRow {
   readonly micros: bigint;
   /** Without nulls; BIGINT as bigint, JSON parsed with numbers as parseExact gives them. */
   readonly columns: Readonly<Record<string, unknown>>;
+  /** Null where a file with the column has none for the row. */
+  readonly raw: string | null | undefined;
   readonly overflow: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -33,12 +35,13 @@ export async function readBack({ path }: EncodedFile): Promise<StoredFile> {
   return {
     metadata,
     footer: Object.fromEntries((metadata.key_value_metadata ?? []).map(({ key, value }) => [key, value])),
-    rows: objects.map(({ id, timestamp, '~overflow': overflow, ...rest }) => ({
+    rows: objects.map(({ id, timestamp, '~payload': raw, '~overflow': overflow, ...rest }) => ({
       id: id as string,
       micros: timestamp as bigint,
       columns: Object.fromEntries(
         Object.entries(rest).filter(([, value]) => value !== null && value !== undefined),
       ),
+      raw: raw as StoredRow['raw'],
       overflow: (overflow ?? undefined) as StoredRow['overflow'],
     })),
   };

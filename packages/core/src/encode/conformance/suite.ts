@@ -119,6 +119,33 @@ export function testEncoder(name: string, open: (t: TestContext) => Encoder): vo
     );
   });
 
+  it('payloads that were kept as they were sent stand beside the columns, to the byte', async (t, encoder) => {
+    const sent =
+      '{ "v" : 1e2,\n\t"a":"\\u00e9\\ud83d\\ude00 \\" é😀 ,\\"p\\":{", "a":null, "big":1e400, "v":1.50 }';
+    const rows = [
+      row('a', NEW_YEAR_MICROS, '{"v":1.5,"big":1e400}', sent),
+      row('b', NEW_YEAR_MICROS, '{"v":"x"}', '{}'),
+      row('c', NEW_YEAR_MICROS, '{"v":"y"}'),
+    ];
+    const schema = schemaOf({ v: 'varchar_lossy' });
+    const layout = { ...AUTO, mode: 'packed' } as const;
+    const [file] = await encodeAndCheck(
+      encoder,
+      await newJob(t, { batches: [batch('1', [rows], true)], schema, layout }),
+    );
+    assert.deepEqual(file?.columns, [
+      { name: 'v', type: 'varchar_lossy' },
+      { name: '~payload', type: 'raw' },
+    ]);
+    const stored = await rowsOf([file!]);
+    assertRows(stored, rows);
+    assert.deepEqual(stored[0]?.columns, { v: '1.5' });
+    const without = await newJob(t, { batches: [batch('1', [rows.slice(2)])], schema, layout });
+    assert.deepEqual((await encodeAndCheck(encoder, without))[0]?.columns, [
+      { name: 'v', type: 'varchar_lossy' },
+    ]);
+  });
+
   it('JSON columns keep what is nested in them, numbers included', async (t, encoder) => {
     const json =
       '{"a":[1e400,9007199254740993,123456789012345678901234567890,0.1],"b":{"\\u0000":null},"c":"\\ud83d\\ude00"}';
