@@ -24,7 +24,9 @@ describe('a Redis at its memory limit', () => {
     await cluster.redis.config('SET', 'maxmemory', '1000000');
 
     const refused = await cluster.rest('POST', '/v1/tables/scarce/rows', rows);
-    assert.deepEqual([refused.status, refused.body.code], [429, 'redis_out_of_memory']);
+    assert.equal(refused.status, 429);
+    // The gateway's own look at Redis may come before Redis' refusal.
+    assert.match(String(refused.body.code), /^redis_(out_of_memory|memory)$/);
     await waitFor(
       'what was pending is flushed',
       async () => (await cluster.pendingRows('scarce')) === 0,
@@ -35,7 +37,10 @@ describe('a Redis at its memory limit', () => {
     assert.deepEqual((body.details as Record<string, string>).flushers, '1');
 
     await cluster.redis.config('SET', 'maxmemory', '64000000');
-    assert.equal((await cluster.rest('POST', '/v1/tables/scarce/rows', rows)).status, 200);
+    await waitFor(
+      'writes pass again',
+      async () => (await cluster.rest('POST', '/v1/tables/scarce/rows', rows)).status === 200,
+    );
     assert.equal(await cluster.count('scarce'), 100);
   });
 });

@@ -1,4 +1,6 @@
-import type { TableConfigInput } from '@miniodb/core/table/config.ts';
+import type { Principal } from '@miniodb/core/auth/principal.ts';
+import type { TableConfig, TableConfigInput } from '@miniodb/core/table/config.ts';
+import type { ColumnType } from '@miniodb/core/table/schema.ts';
 
 /** What the gRPC and REST servers call: the gateway without its wire forms. Every method throws MiniodbError. */
 export interface GatewayApi {
@@ -10,16 +12,31 @@ export interface GatewayApi {
     ifNotExists: boolean,
     call: CallContext,
   ): Promise<void>;
+  dropTable(
+    table: string,
+    options: { readonly ifExists: boolean; readonly cascade: boolean },
+    call: CallContext,
+  ): Promise<DropReceipt>;
+  /** By name. @param pattern a glob; the empty string is every table. Only tables that the caller may read or administer. */
+  listTables(pattern: string, call: CallContext): Promise<readonly TableInfo[]>;
+  describeTable(table: string, call: CallContext): Promise<TableDescription>;
+  updateTable(table: string, change: TableChange, call: CallContext): Promise<TableInfo>;
   query(request: QueryInput, call: CallContext): Promise<QueryOutput>;
+  stats(call: CallContext): Promise<StatsReport>;
+  nodes(call: CallContext): Promise<readonly NodeInfo[]>;
   health(call: CallContext): Promise<HealthReport>;
 }
 
 export interface CallContext {
-  /** Who calls; `anonymous` while permissions are off. */
-  readonly principal: string;
+  /** Who calls; ANONYMOUS while permissions are off. */
+  readonly principal: Principal;
   readonly requestId: string;
   /** Fires when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
+  /** Of the request as it was sent; absent where nobody counted. */
+  readonly bodyBytes?: number;
+  /** Told which tables a query turned out to be about, in lower case, before it is known whether they exist. */
+  readonly onTables?: (tables: readonly string[]) => void;
 }
 
 /** An absent table or the empty string is the default table. */
@@ -99,4 +116,64 @@ export interface HealthReport {
   readonly version: string;
   /** For example `redis: ok`, `queriers: 1`, `flushers: 2`. */
   readonly details: Readonly<Record<string, string>>;
+}
+
+export interface DropReceipt {
+  /** Files that the table had; their objects go within minutes. */
+  readonly filesDeleted: number;
+}
+
+export interface TableInfo {
+  readonly name: string;
+  /** What holds: the table's own settings, and the defaults for the rest. */
+  readonly config: TableConfig;
+  /** Fields of config that the table does not set itself. */
+  readonly inherited: readonly (keyof TableConfig)[];
+  /** RFC 3339, UTC; lastWrite is empty before the first one. */
+  readonly createdAt: string;
+  readonly lastWrite: string;
+  readonly status: string;
+}
+
+export interface TableStats {
+  /** Pending rows included. */
+  readonly recordCount: number;
+  readonly fileCount: number;
+  readonly sizeBytes: number;
+  /** RFC 3339, UTC, six digits; empty when there are no rows. */
+  readonly oldestRecord: string;
+  readonly newestRecord: string;
+  readonly pendingRows: number;
+  readonly pendingBytes: number;
+}
+
+export interface TableDescription {
+  readonly info: TableInfo;
+  readonly stats: TableStats;
+  /** Beside `id`, `timestamp` and `payload`, in order of name. */
+  readonly columns: readonly { readonly name: string; readonly type: ColumnType }[];
+}
+
+export interface TableChange {
+  /** A field that is null goes back to the default. */
+  readonly config: { readonly [Field in keyof TableConfig]?: TableConfig[Field] | null };
+  readonly status?: 'active' | 'archived' | undefined;
+}
+
+/** Sums over the tables that the caller may read; what is not about tables only for cluster admins. */
+export interface StatsReport {
+  readonly buffer: Readonly<Record<string, number>>;
+  readonly redis: Readonly<Record<string, number>>;
+  readonly store: Readonly<Record<string, number>>;
+}
+
+export interface NodeInfo {
+  readonly id: string;
+  /** `live`, or `silent` when it has missed beats. */
+  readonly status: string;
+  /** `gateway`, `flusher`, `querier`. */
+  readonly type: string;
+  readonly address: string;
+  /** Seconds since 1970, by Redis' clock. */
+  readonly lastSeen: number;
 }

@@ -2,13 +2,14 @@ import { type Counter, type Gauge, type Histogram, Metrics } from '@miniodb/core
 
 /** What a gateway counts. */
 export class GatewayMetrics extends Metrics {
-  readonly #rows: Counter<'table'> = this.counter('miniodb_gateway_rows_total', 'Rows acknowledged', [
-    'table',
-  ]);
-  readonly #writeSeconds: Histogram<'table'> = this.seconds(
+  readonly #rows: Counter<'table'> = this.tableCounter('miniodb_gateway_rows_total', 'Rows acknowledged');
+  readonly #writeSeconds: Histogram<'table'> = this.tableSeconds(
     'miniodb_table_write_duration_seconds',
     'From accepting a write to its acknowledgement',
-    ['table'],
+  );
+  readonly #tableQuerySeconds: Histogram<'table'> = this.tableSeconds(
+    'miniodb_table_query_duration_seconds',
+    'Queries of a table; one that joins counts for each of its tables',
   );
   readonly #refusals: Counter<'code'> = this.counter(
     'miniodb_gateway_refusals_total',
@@ -26,10 +27,21 @@ export class GatewayMetrics extends Metrics {
     'Memory that writes under way have taken of MINIODB_INFLIGHT_BYTES_MAX',
     [],
   );
+  readonly #slowed: Counter = this.counter(
+    'miniodb_gateway_writes_slowed_total',
+    'Writes that waited because Redis fills up',
+    [],
+  );
+  readonly #auditLost: Counter = this.counter(
+    'miniodb_gateway_audit_lost_total',
+    'Audit entries that could not be written',
+    [],
+  );
 
   rowsAccepted(table: string, rows: number, seconds: number): void {
-    this.#rows.inc({ table }, rows);
-    this.#writeSeconds.observe({ table }, seconds);
+    const of = this.ofTable(table);
+    this.#rows.inc(of, rows);
+    this.#writeSeconds.observe(of, seconds);
   }
 
   refused(code: string): void {
@@ -40,7 +52,17 @@ export class GatewayMetrics extends Metrics {
     this.#inflightBytes.set(bytes);
   }
 
-  queried(seconds: number): void {
+  /** @param tables that exist, in lower case, each once */
+  queried(tables: readonly string[], seconds: number): void {
     this.#querySeconds.observe(seconds);
+    for (const table of tables) this.#tableQuerySeconds.observe(this.ofTable(table), seconds);
+  }
+
+  slowed(): void {
+    this.#slowed.inc();
+  }
+
+  auditLost(entries: number): void {
+    this.#auditLost.inc(entries);
   }
 }

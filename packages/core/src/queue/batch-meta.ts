@@ -12,16 +12,21 @@ export interface BatchMeta {
   readonly minTs: string;
   readonly maxTs: string;
   readonly hasOverflow: boolean;
+  /** Some row has the text of its payload as it was sent. */
+  readonly hasRaw?: boolean;
 }
 
-/** Format 1. */
+/**
+ * Format 1. A batch with raw payloads has one part more, `:r`, which readers from before them refuse: they would flush
+ * its rows without.
+ */
 export function formatBatchMeta(meta: BatchMeta): string {
-  const { rows, bytes, rawBytes, acceptedMs, minTs, maxTs, hasOverflow } = meta;
-  return `1:${rows}:${bytes}:${rawBytes}:${acceptedMs}:${minTs}:${maxTs}:${hasOverflow ? 1 : 0}`;
+  const { rows, bytes, rawBytes, acceptedMs, minTs, maxTs, hasOverflow, hasRaw } = meta;
+  return `1:${rows}:${bytes}:${rawBytes}:${acceptedMs}:${minTs}:${maxTs}:${hasOverflow ? 1 : 0}${hasRaw === true ? ':r' : ''}`;
 }
 
 export function parseBatchMeta(text: string): BatchMeta {
-  const match = /^1:(\d+):(\d+):(\d+):(\d+):(-?\d+):(-?\d+):([01])$/.exec(text);
+  const match = /^1:(\d+):(\d+):(\d+):(\d+):(-?\d+):(-?\d+):([01])(:r)?$/.exec(text);
   if (match === null) {
     throw new MiniodbError('data_corrupted', `cannot read batch meta "${text.slice(0, 100)}"`, {
       code: 'batch_meta_corrupted',
@@ -35,5 +40,6 @@ export function parseBatchMeta(text: string): BatchMeta {
     minTs: match[5]!,
     maxTs: match[6]!,
     hasOverflow: match[7] === '1',
+    hasRaw: match[8] !== undefined,
   };
 }

@@ -8,15 +8,16 @@
 --       6 dedup key ('' for none) · 7 hash of the request · 8 dedup expiry ms · 9 accept time (RFC 3339)
 --       10 default max_pending_bytes · 11 columns max · 12 column count C · 13 batch count B
 --       14 oldest and 15 newest timestamp (RFC 3339, 6 digits) · 16 '1' when this id may have been sent before
+--       17 default type_conflict
 --       then C times: folded name, name, type
 --       then B times: batch id, shard, meta, rows, bytes
 -- Answers {'ok', seq} · {'duplicate', result} · {'conflict'} · {'expired'} · {'gone'} · {'archived'}
---         {'pending_bytes', cap} · {'stale', 'shards'|'schema'}
+--         {'pending_bytes', cap} · {'stale', 'shards'|'schema'} · {'type_conflict', name, its type, the refused type}
 local config, stats, last_write, schema, counters = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local done, keyed, keyed_expiry = KEYS[6], KEYS[7], KEYS[8]
 local generation, put_id, dedup_key = ARGV[1], ARGV[3], ARGV[6]
 local column_count, batch_count = tonumber(ARGV[12]), tonumber(ARGV[13])
-local first_column = 17
+local first_column = 18
 local first_batch = first_column + 3 * column_count
 local READER_GRACE_MS = 60000
 -- What a batch costs Redis beside its payload: job, meta, three sorted sets. Small batches must not slip under the cap.
@@ -38,7 +39,10 @@ local function refuse(...)
     redis.call('ZADD', done, ARGV[5], fence)
   end
   for batch = 1, batch_count do
-    redis.call('UNLINK', key_of(batch, 4))
+    -- A first sending may arrive when its id is forgotten and the repeat's batches are pending still: theirs it is.
+    if not redis.call('ZSCORE', key_of(batch, 1), (batch_of(batch))) then
+      redis.call('UNLINK', key_of(batch, 4))
+    end
   end
   return { ... }
 end
@@ -73,7 +77,7 @@ if dedup_key ~= '' then
   end
 end
 
-local settings = redis.call('HMGET', config, 'generation', 'status', 'shards', 'max_pending_bytes')
+local settings = redis.call('HMGET', config, 'generation', 'status', 'shards', 'max_pending_bytes', 'type_conflict')
 if settings[1] ~= generation then
   return refuse('gone')
 end
@@ -113,6 +117,13 @@ local function join_types(a, b)
   return widest
 end
 
+-- SQL_TYPES of table/schema.ts: with type_conflict reject, no column changes its own.
+local SQL_TYPE = {
+  boolean = 'BOOLEAN', int53 = 'BIGINT', int64 = 'BIGINT', double = 'DOUBLE', double_lossy = 'DOUBLE',
+  varchar = 'VARCHAR', varchar_lossy = 'VARCHAR', json = 'JSON',
+}
+local rejects = (settings[5] or ARGV[17]) == 'reject'
+
 local widened = {}
 local columns_new = 0
 for column = 1, column_count do
@@ -126,6 +137,9 @@ for column = 1, column_count do
     end
     local joined = join_types(known_type, type)
     if joined ~= known_type then
+      if rejects and SQL_TYPE[joined] ~= SQL_TYPE[known_type] then
+        return refuse('type_conflict', name, known_type, type)
+      end
       widened[#widened + 1] = { folded, joined .. ':' .. name }
     end
   else

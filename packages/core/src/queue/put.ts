@@ -3,7 +3,7 @@ import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { addVerb, type LuaArgument } from '../redis/script.ts';
 import { MiniodbError } from '../runtime/errors.ts';
 import { type FixedKeys, GLOBAL_KEYS, ProtocolKeys, shardName } from '../table/keys.ts';
-import { COLUMNS_PER_TABLE_MAX, type Column } from '../table/schema.ts';
+import { COLUMNS_PER_TABLE_MAX, type Column, type ColumnType, isColumnType } from '../table/schema.ts';
 import { type BatchMeta, formatBatchMeta } from './batch-meta.ts';
 import type { JobProducer } from './jobs.ts';
 
@@ -29,7 +29,10 @@ export interface PutRequest {
   readonly acceptedAt: string;
   readonly oldest: string;
   readonly newest: string;
+  /** For a table that does not set it itself; put reads what the table sets. */
   readonly maxPendingBytes: number;
+  /** Likewise; absent: widen. */
+  readonly typeConflict?: 'widen' | 'reject';
   /** An earlier sending of this very request may have been applied, or may still be on its way. */
   readonly isRepeat: boolean;
   readonly dedup?: { readonly key: string; readonly requestHash: string; readonly expiresMs: number };
@@ -40,7 +43,14 @@ export type PutAnswer =
   | { readonly status: 'duplicate'; readonly seq: string }
   | { readonly status: 'conflict' | 'expired' | 'gone' | 'archived' }
   | { readonly status: 'pending_bytes'; readonly capBytes: number }
-  | { readonly status: 'stale'; readonly what: string };
+  | { readonly status: 'stale'; readonly what: string }
+  /** The table refuses that a column changes its SQL type. */
+  | {
+      readonly status: 'type_conflict';
+      readonly name: string;
+      readonly column: ColumnType;
+      readonly came: ColumnType;
+    };
 
 /** How much longer than its deadline a put id is remembered: covers repeats that were on their way. */
 const REMEMBER_AFTER_DEADLINE_MS = 60_000;
@@ -118,6 +128,7 @@ function putCall(
     request.oldest,
     request.newest,
     request.isRepeat ? 1 : 0,
+    request.typeConflict ?? 'widen',
   ];
   for (const column of columns) args.push(column.folded, column.name, column.type);
   for (const batch of batches) {
@@ -144,9 +155,18 @@ function parsePutAnswer(reply: unknown): PutAnswer {
       return { status, capBytes: Number(asText('put', detail)) };
     case 'stale':
       return { status, what: asText('put', detail) };
+    case 'type_conflict': {
+      const [, name, column, came] = asArray('put', reply).map((part) => asText('put', part));
+      return { status, name: name!, column: asColumnType(column!), came: asColumnType(came!) };
+    }
     default:
       throw unknownStatus('put', reply);
   }
+}
+
+function asColumnType(text: string): ColumnType {
+  if (isColumnType(text)) return text;
+  throw new MiniodbError('data_corrupted', `unknown column type ${text}`, { code: 'schema_corrupted' });
 }
 
 let hintCount = 0;
@@ -157,6 +177,10 @@ function hint(redis: Redis, request: PutRequest): void {
   const score = Date.now() * 1_000 + hintCount;
   const shards = new Set(request.batches.map((batch) => batch.shard));
   const members = [...shards].flatMap((shard) => [score, `${request.table}|${shardName(shard)}`]);
-  // Lost hints only delay: flushers look at every table now and then.
-  redis.zadd(GLOBAL_KEYS.dirty, ...members).catch(() => {});
+  // Idle flushers wait to be told of the first; while a shard has its hint, they look often anyway. What is lost only
+  // delays: they look at every table now and then.
+  redis
+    .zadd(GLOBAL_KEYS.dirty, ...members)
+    .then((added) => (Number(added) > 0 ? redis.publish(GLOBAL_KEYS.hinted, '') : 0))
+    .catch(() => {});
 }
