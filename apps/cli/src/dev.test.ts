@@ -87,7 +87,7 @@ test('a wrong command line ends with exit code 2 and says what is wrong', () => 
   assert.match(help.stdout, /--data-dir <path>/);
 });
 
-test('a data directory that cannot be used ends with exit code 3 and a way out', () => {
+test('a data directory that cannot be used ends with exit code 5 and a way out', () => {
   const file = join(scratch, 'file');
   writeFileSync(file, '');
   const { status, stderr } = miniodb(['dev', '--data-dir', join(file, 'x')]);
