@@ -14,6 +14,8 @@ const HOMES = {
   hashring: 'packages/core/src/placement',
   'prom-client': 'packages/core/src/runtime',
   pino: 'packages/core/src/runtime',
+  jose: 'packages/core/src/auth',
+  yaml: 'packages/core/src/config',
   zod: 'packages/core/src',
   '@grpc/[^/]+': 'packages/proto/src',
   'grpc-health-check': 'packages/proto/src',

@@ -1,10 +1,11 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openDuckDb, sqlString } from '@miniodb/core/duckdb/instance.ts';
 import { startTestCluster } from '@miniodb/testkit/cluster.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
+import { processCpuSeconds } from './cpu.ts';
 
 /**
  * Bulk ingest: NDJSON of 8 columns over REST with the durable acknowledgement, from the first byte sent to the last
@@ -142,13 +143,6 @@ async function cpuSeconds(): Promise<number[]> {
       .map((name) => cluster.cluster.member(name).process.pid);
   const groups = [pidsOf('gateway'), pidsOf('flusher'), [cluster.cluster.redis!.process.pid]];
   return Promise.all(groups.map(async (pids) => sum(await Promise.all(pids.map(processCpuSeconds)))));
-}
-
-/** User and system time from /proc; its ticks are hundredths of a second. */
-async function processCpuSeconds(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Rows a second. */

@@ -26,9 +26,7 @@ test('every environment variable that a role reads is in docs/configuration.md, 
       ([, name]) => name!,
     ),
   );
-  const sources = globSync(['packages/core/src/runtime/role-config.ts', 'apps/*/src/config.ts'], {
-    cwd: ROOT,
-  });
+  const sources = globSync(['packages/core/src/config/settings.ts'], { cwd: ROOT });
   const used = new Set(
     sources.flatMap((path) =>
       Array.from(read(path).matchAll(/^ {2}(MINIODB_[A-Z0-9_]+|REDIS_URL):/gm), ([, name]) => name!),

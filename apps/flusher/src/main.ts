@@ -6,31 +6,48 @@ import { ParquetJsEncoder } from '@miniodb/core/encode/parquetjs.ts';
 import { Membership } from '@miniodb/core/placement/members.ts';
 import { JobConsumer } from '@miniodb/core/queue/jobs.ts';
 import { closeRedis, openRedis, whenReady } from '@miniodb/core/redis/client.ts';
+import { RedisClock } from '@miniodb/core/redis/clock.ts';
+import { watchRedis } from '@miniodb/core/redis/redis-metrics.ts';
 import { startAdminServer } from '@miniodb/core/runtime/admin.ts';
 import { openLog } from '@miniodb/core/runtime/log.ts';
 import { type RunningRole, runRole } from '@miniodb/core/runtime/process.ts';
+import { configureRole, logConfig } from '@miniodb/core/runtime/role-config.ts';
+import { MeteredObjectStore } from '@miniodb/core/storage/metered.ts';
 import { openRoleStore } from '@miniodb/core/storage/role-store.ts';
+import { meterStore } from '@miniodb/core/storage/store-metrics.ts';
+import { Catalog } from '@miniodb/core/table/catalog.ts';
 import { FixedKeys } from '@miniodb/core/table/keys.ts';
 import { type FlusherConfig, flusherConfig } from './config.ts';
 import { Scheduler } from './flush/scheduler.ts';
 import { FlusherMetrics } from './metrics.ts';
 import { Ownership } from './ownership/ownership.ts';
+import { collectDropsTask } from './upkeep/collect-drops.ts';
+import { forgetTables } from './upkeep/forget-tables.ts';
+import { Recount } from './upkeep/recount.ts';
+import { repairListingTask } from './upkeep/repair-listing.ts';
+import { exportTableGauges } from './upkeep/table-gauges.ts';
+import { Upkeep } from './upkeep/upkeep.ts';
 
 const REDIS_WAIT_MS = 30_000;
 /** A scheduler that has not looked for work for this long is not ready: Redis or the event loop is stuck. */
 const STUCK_MS = 10_000;
 
-const config = flusherConfig(process.env);
+const config = configureRole('flusher', flusherConfig);
 const log = openLog('flusher', config.nodeId, config.logLevel);
+logConfig(log, config);
 await runRole(log, () => start(config));
 
 async function start(config: FlusherConfig): Promise<RunningRole> {
   const metrics = new FlusherMetrics();
   await emptyWorkDir(config.workDir);
-  const store = openRoleStore(config);
+  const store = new MeteredObjectStore(openRoleStore(config), meterStore(metrics));
   await store.ensureReady();
   const redis = openRedis({ url: config.redisUrl, connectionName: config.nodeId, log });
   await whenReady(redis, REDIS_WAIT_MS);
+  // A connection that listens can do nothing else.
+  const listener = openRedis({ url: config.redisUrl, connectionName: `${config.nodeId}-hints`, log });
+  const clock = new RedisClock();
+  await clock.start(redis);
   const jobs = new JobConsumer(redis, config.nodeId);
   const encoder = openEncoder(config);
 
@@ -38,6 +55,7 @@ async function start(config: FlusherConfig): Promise<RunningRole> {
   await membership.join();
   const context = {
     redis,
+    clock,
     fixed: new FixedKeys('single'),
     jobs,
     encoder,
@@ -47,7 +65,22 @@ async function start(config: FlusherConfig): Promise<RunningRole> {
     metrics,
   };
   const ownership = new Ownership(membership, config.nodeId);
-  const scheduler = new Scheduler(context, ownership, config.tableDefaults, config.flushConcurrency);
+  const scheduler = new Scheduler(
+    context,
+    listener,
+    ownership,
+    config.tableDefaults,
+    config.flushConcurrency,
+  );
+  metrics.watch('miniodb_flusher_flushes_running', 'Flushes under way', () => scheduler.load.running);
+  metrics.watch(
+    'miniodb_flusher_flushes_waiting',
+    'Flushes that are due and wait for a slot',
+    () => scheduler.load.waiting,
+  );
+  const catalog = new Catalog(redis, context.fixed, config.tableDefaults);
+  exportTableGauges({ ...context, catalog, ownership, defaults: config.tableDefaults });
+  watchRedis(metrics, redis);
   const admin = await startAdminServer({
     host: config.host,
     port: config.adminPort,
@@ -55,16 +88,29 @@ async function start(config: FlusherConfig): Promise<RunningRole> {
     log,
     notReadyBecause: () => (scheduler.idleForMs > STUCK_MS ? 'has not looked for work lately' : undefined),
   });
+  const upkeep = new Upkeep(
+    [
+      collectDropsTask({ ...context, ownership }),
+      repairListingTask({ ...context, ownership }),
+      new Recount({ ...context, catalog, ownership }),
+      forgetTables(catalog, metrics),
+    ],
+    log,
+    metrics,
+  );
   scheduler.start();
+  upkeep.start();
   log.info({ event: 'ready', admin_port: admin.port, store: store.location });
 
   return {
     async drain() {
       // Others take the shards over while what runs here is finished.
       await membership.leave();
-      await scheduler.drain();
+      await Promise.all([scheduler.drain(), upkeep.stop()]);
+      clock.stop();
       await jobs.close();
       await encoder.close();
+      await closeRedis(listener);
       await closeRedis(redis);
       await store.close();
       await admin.close();

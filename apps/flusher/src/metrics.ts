@@ -2,19 +2,25 @@ import { type Counter, type Histogram, Metrics } from '@miniodb/core/runtime/met
 
 /** What a flusher counts. */
 export class FlusherMetrics extends Metrics {
-  readonly #rows: Counter<'table'> = this.counter('miniodb_flusher_rows_total', 'Rows committed', ['table']);
-  readonly #files: Counter<'table'> = this.counter('miniodb_flusher_files_total', 'Files committed', [
-    'table',
-  ]);
-  readonly #bytes: Counter<'table'> = this.counter(
+  readonly #rows: Counter<'table'> = this.tableCounter('miniodb_flusher_rows_total', 'Rows committed');
+  readonly #files: Counter<'table'> = this.tableCounter('miniodb_flusher_files_total', 'Files committed');
+  readonly #bytes: Counter<'table'> = this.tableCounter(
     'miniodb_flusher_bytes_total',
     'Bytes of committed files',
-    ['table'],
   );
-  readonly #seconds: Histogram<'table'> = this.seconds(
+  readonly #seconds: Histogram<'table'> = this.tableSeconds(
     'miniodb_table_flush_duration_seconds',
     'From seal to commit',
-    ['table'],
+  );
+  readonly #drift: Counter<'counter'> = this.counter(
+    'miniodb_flusher_counter_drift_total',
+    'Counters of tables that a recount found wrong, and put right',
+    ['counter'],
+  );
+  readonly #lag: Histogram = this.seconds(
+    'miniodb_flusher_lag_seconds',
+    'From the accept of the oldest row of a flush to its commit',
+    [],
   );
   readonly #notTaken: Counter<'status'> = this.counter(
     'miniodb_flusher_commits_not_taken_total',
@@ -38,13 +44,18 @@ export class FlusherMetrics extends Metrics {
     files: readonly { readonly sizeBytes: number }[],
     seconds: number,
   ): void {
-    this.#rows.inc({ table }, rows);
-    this.#files.inc({ table }, files.length);
+    const of = this.ofTable(table);
+    this.#rows.inc(of, rows);
+    this.#files.inc(of, files.length);
     this.#bytes.inc(
-      { table },
+      of,
       files.reduce((sum, file) => sum + file.sizeBytes, 0),
     );
-    this.#seconds.observe({ table }, seconds);
+    this.#seconds.observe(of, seconds);
+  }
+
+  lagged(seconds: number): void {
+    this.#lag.observe(seconds);
   }
 
   commitNotTaken(status: string): void {
@@ -53,6 +64,10 @@ export class FlusherMetrics extends Metrics {
 
   failed(code: string): void {
     this.#failures.inc({ code });
+  }
+
+  drifted(counter: string): void {
+    this.#drift.inc({ counter });
   }
 
   setAside(batches: number): void {

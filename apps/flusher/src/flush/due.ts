@@ -12,14 +12,23 @@ const OVERDUE_MIN_MS = 10_000;
 /** A seal this old that nobody here holds lost its flusher, or has a slow one: driving it twice only costs work. */
 const ORPHAN_SEAL_MS = 5_000;
 
-/** Why a shard's flush is due, or undefined. Nothing is held back once it is due, and nothing flushed before. */
+/**
+ * Why a shard's flush is due, or undefined. Nothing is held back once it is due, and nothing flushed before; of a paused
+ * table nothing is due.
+ */
 export function dueReason(state: ShardState, config: TableConfig): DueReason | undefined {
-  if (state.oldestAcceptedMs === undefined) return undefined;
+  if (state.oldestAcceptedMs === undefined || config.flush_paused) return undefined;
   if (state.unsealed.rows >= config.buffer_size) return 'rows';
   if (state.nowMs - state.oldestAcceptedMs >= config.flush_interval_seconds * 1_000) return 'age';
   if (state.unsealed.bytes >= DUE_BYTES) return 'bytes';
   if (state.unsealed.batches >= DUE_BATCHES) return 'batches';
   return undefined;
+}
+
+/** Milliseconds until age alone makes it due, or undefined when it never will. */
+export function dueInMs(state: ShardState, config: TableConfig): number | undefined {
+  if (state.oldestAcceptedMs === undefined || config.flush_paused) return undefined;
+  return state.oldestAcceptedMs + config.flush_interval_seconds * 1_000 - state.nowMs;
 }
 
 /** Whether the owner has left it so long that any flusher should take it. */

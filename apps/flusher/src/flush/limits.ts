@@ -9,17 +9,28 @@ const SEAL_BYTES_MAX = 64 * 1_048_576;
  * of 1 KB rows still passed and 1.1 GB of 4 KB rows did not; this is a fifth of it.
  */
 const SEAL_RAW_BYTES_MAX = 192 * 1_048_576;
+/**
+ * Of one seal while other tables have rows here too: some 0.65 s of CPU, which is about as long as a table that waits for
+ * its turn may have to wait.
+ */
+const SHARED_ROWS_MAX = 250_000;
+const SHARED_RAW_BYTES_MAX = 48 * 1_048_576;
 /** One Lua call moves them all. */
 export const SEAL_BATCHES_MAX = 2_000;
 /** A seal with more days would mostly become mixed files. */
 const SEAL_DAYS_MAX = 366;
 
-/** @param shrink divides what a seal may hold, after larger ones were too much for the encoder */
-export function sealLimits(config: TableConfig, shrink: number): SealLimits {
+/**
+ * @param shrink divides what a seal may hold, after larger ones were too much for the encoder
+ * @param isShared whether other tables have rows here
+ */
+export function sealLimits(config: TableConfig, shrink: number, isShared: boolean): SealLimits {
+  const rowsMax = isShared ? Math.min(config.max_flush_rows, SHARED_ROWS_MAX) : config.max_flush_rows;
+  const rawBytesMax = isShared ? SHARED_RAW_BYTES_MAX : SEAL_RAW_BYTES_MAX;
   return {
-    rowsMax: Math.ceil(config.max_flush_rows / shrink),
+    rowsMax: Math.ceil(rowsMax / shrink),
     bytesMax: SEAL_BYTES_MAX,
-    rawBytesMax: SEAL_RAW_BYTES_MAX / shrink,
+    rawBytesMax: Math.ceil(rawBytesMax / shrink),
     batchesMax: SEAL_BATCHES_MAX,
     daysMax: SEAL_DAYS_MAX,
   };

@@ -2,8 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Encoder } from '@miniodb/core/encode/encoder.ts';
 import type { JobConsumer } from '@miniodb/core/queue/jobs.ts';
-import { readSeal, revokeSeal, type ShardRef, type ShardState } from '@miniodb/core/queue/seals.ts';
+import {
+  readSeal,
+  revokeSeal,
+  type Seal,
+  type SealLimits,
+  type ShardRef,
+  type ShardState,
+} from '@miniodb/core/queue/seals.ts';
 import type { Redis } from '@miniodb/core/redis/client.ts';
+import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Log } from '@miniodb/core/runtime/log.ts';
 import type { ObjectStore } from '@miniodb/core/storage/object-store.ts';
@@ -15,8 +23,8 @@ import { commit } from './commit.ts';
 import { completeJobs } from './complete.ts';
 import { encode } from './encode.ts';
 import { fetchPayloads } from './fetch.ts';
-import { layoutOf, sealLimits } from './limits.ts';
-import { newSealId, seal } from './seal.ts';
+import { layoutOf } from './limits.ts';
+import { seal } from './seal.ts';
 import { upload } from './upload.ts';
 
 /**
@@ -33,6 +41,7 @@ import { upload } from './upload.ts';
  */
 export interface FlushContext {
   readonly redis: Redis;
+  readonly clock: RedisClock;
   readonly fixed: FixedKeys;
   readonly jobs: JobConsumer;
   readonly encoder: Encoder;
@@ -42,35 +51,21 @@ export interface FlushContext {
   readonly metrics: FlusherMetrics;
 }
 
-/**
- * Seals what is oldest and drives the seal to its commit. Answers false when there was nothing to seal.
- * @param shrink divides the limits of the seal
- */
-export async function flushShard(
+/** Fixes what is oldest in a seal and completes its jobs. False when there was nothing to seal. */
+export async function sealOldest(
   context: FlushContext,
   ref: ShardRef,
   state: ShardState,
   config: TableConfig,
-  shrink: number,
-  held: Set<string>,
-  signal: AbortSignal,
+  limits: SealLimits,
+  sealId: string,
 ): Promise<boolean> {
-  const sealId = newSealId();
-  held.add(sealId);
+  const claimed = await claimJobs(context.jobs, context.log, ref, state);
   try {
-    const claimed = await claimJobs(context.jobs, context.log, ref, state);
-    let answer: Awaited<ReturnType<typeof seal>>;
-    try {
-      const limits = sealLimits(config, shrink);
-      answer = await seal(context.redis, context.fixed, ref, sealId, limits, layoutOf(config));
-    } finally {
-      await completeJobs(context.redis, context.log, ref, claimed);
-    }
-    if (answer !== 'ok' && answer !== 'already') return false;
-    await driveSeal(context, ref, config.shards, sealId, signal);
-    return true;
+    const answer = await seal(context.redis, context.fixed, ref, sealId, limits, layoutOf(config));
+    return answer === 'ok' || answer === 'already';
   } finally {
-    held.delete(sealId);
+    await completeJobs(context.redis, context.log, ref, claimed);
   }
 }
 
@@ -109,10 +104,12 @@ export async function driveSeal(
       seal: sealId,
       rows: sealed.rows,
       files: files.length,
+      lag_ms: lagMs(context.clock, sealed),
     };
     switch (answer.status) {
       case 'ok':
         context.metrics.flushed(ref.table, sealed.rows, files, (performance.now() - started) / 1_000);
+        context.metrics.lagged(fields.lag_ms / 1_000);
         context.log.info({ event: 'flushed', ...fields, ms: Math.round(performance.now() - started) });
         return;
       case 'already':
@@ -133,6 +130,12 @@ export async function driveSeal(
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
+}
+
+/** From the accept of its oldest batch until now, by Redis' clock. */
+function lagMs(clock: RedisClock, sealed: Seal): number {
+  const now = clock.nowMs();
+  return sealed.batches.reduce((lag, { meta }) => Math.max(lag, now - meta.acceptedMs), 0);
 }
 
 /** Frees the batches of a seal that is too large for the encoder, so that smaller ones can be made of them. */

@@ -1,45 +1,46 @@
 import { lookAtShard, type ShardRef, type ShardState } from '@miniodb/core/queue/seals.ts';
-import { runVerb } from '@miniodb/core/redis/script.ts';
+import type { Redis } from '@miniodb/core/redis/client.ts';
 import { asMiniodbError } from '@miniodb/core/runtime/errors.ts';
-import { Catalog, type Table, tableFromHash } from '@miniodb/core/table/catalog.ts';
+import { Catalog, tableFromHash } from '@miniodb/core/table/catalog.ts';
 import type { TableConfig } from '@miniodb/core/table/config.ts';
-import { GLOBAL_KEYS, shardName } from '@miniodb/core/table/keys.ts';
+import { shardName } from '@miniodb/core/table/keys.ts';
 import { LRUCache } from 'lru-cache';
 import type { Ownership } from '../ownership/ownership.ts';
+import { pause } from '../pause.ts';
 import { Backoff } from './backoff.ts';
-import { dueReason, isOverdue, isSettled, orphanSeals } from './due.ts';
-import { breakUpSeal, clearStrayJobs, driveSeal, type FlushContext, flushShard } from './pipeline.ts';
+import { chooseNext, shardMax, type Waiting } from './choose.ts';
+import { isOverdue, isSettled } from './due.ts';
+import { type Candidate, Hints } from './hints.ts';
+import type { FlushContext } from './pipeline.ts';
+import { type OwnSeal, Runner } from './runner.ts';
+import { Strays } from './strays.ts';
+import { Sweep } from './sweep.ts';
+import { type Task, taskName, tasksOf } from './tasks.ts';
+import { Turns } from './turns.ts';
+import { WatchList } from './watch-list.ts';
 
 /**
- * Decides what this flusher works on. Two sources of candidates: the hints that gateways leave (looked at every tick)
- * and all shards of all tables (now and then, because hints can be lost). A candidate is looked at, which is the
- * truth, and worked on when it is this flusher's and something is due, or when it is anybody's and nobody does it.
+ * Decides what this flusher works on, in three steps: find candidates (the hints that gateways leave, every tick, and
+ * now and then all tables, because hints can be lost), look at them, which is the truth, and note what is due; whenever
+ * there is a slot, choose fairly among what is due and run it.
  *
  * Modes: running (ticks) -> draining (no new work, what runs goes on) -> stopped. Only drain() changes them.
  */
 
 const TICK_MS = 100;
-const FOREIGN_LOOK_EVERY_MS = 3_000;
-const STRAYS_LOOK_EVERY_MS = 5_000;
+/** Without hints and work, while whoever leaves the first hint says so. A tick costs 0.4 ms of CPU. */
+const IDLE_TICK_MS = 1_000;
 const SWEEP_EVERY_MS = 15_000;
-const HINTS_PER_TICK_MAX = 1_000;
 const LOOKS_AT_ONCE = 32;
 const SHARD_PAUSE_MS_MAX = 10_000;
 /** A seal that fails again and again must not take the time of those that do not. */
 const SEAL_PAUSE_MS_MAX = 15_000;
-/** With so many seals that wait for better times, what is pending is left to grow into larger ones. */
-const SEALS_WAITING_MAX = 16;
-/** So many more jobs than batches are worth a visit of their own. */
-const STRAYS_MAX = 1_000;
-/** After so many failures for want of memory, a seal is broken up and the shard's next ones are half as large. */
-const TOO_LARGE_FAILURES = 2;
-const SHRINK_MAX = 1_024;
+/** Looks find out when a table is of another generation; this only bounds what is kept of tables that are gone. */
+const GENERATION_KEPT_MS = 60_000;
 
-interface Candidate {
-  readonly table: string;
-  readonly shard: string;
-  /** Score of its hint; undefined when it came from the sweep. */
-  readonly hint: string | undefined;
+interface Work extends Waiting {
+  readonly ref: ShardRef;
+  readonly task: Task;
 }
 
 export class Scheduler {
@@ -47,32 +48,49 @@ export class Scheduler {
   readonly #ownership: Ownership;
   readonly #catalog: Catalog;
   readonly #defaults: TableConfig;
-  readonly #concurrency: number;
-  readonly #tables = new LRUCache<string, Table>({ max: 10_000, ttl: 1_000 });
-  readonly #running = new Map<string, Promise<void>>();
-  readonly #held = new Set<string>();
+  readonly #slots: number;
+  readonly #hints: Hints;
+  readonly #sweep: Sweep;
+  readonly #runner: Runner;
+  readonly #strays = new Strays();
+  readonly #turns = new Turns();
+  readonly #generations = new LRUCache<string, string>({ max: 10_000, ttl: GENERATION_KEPT_MS });
+  readonly #watched = new WatchList();
+  /** Shard -> what is due there and waits for a slot. */
+  readonly #due = new Map<string, readonly Work[]>();
+  readonly #running = new Map<Work, Promise<void>>();
+  /** Shards whose seal is being made: until it is, what is unsealed says nothing. */
+  readonly #sealing = new Set<string>();
   readonly #shards = new Backoff(SHARD_PAUSE_MS_MAX);
   readonly #seals = new Backoff(SEAL_PAUSE_MS_MAX);
-  /** Shard -> divisor of its seals' limits. */
-  readonly #shrink = new LRUCache<string, number>({ max: 10_000 });
-  readonly #foreignLookedAt = new LRUCache<string, true>({ max: 100_000, ttl: FOREIGN_LOOK_EVERY_MS });
-  readonly #straysLookedAt = new LRUCache<string, true>({ max: 100_000, ttl: STRAYS_LOOK_EVERY_MS });
+  readonly #lookSoon = new Map<string, Candidate>();
   readonly #stop = new AbortController();
+  #wake = new AbortController();
   #loop: Promise<void> | undefined;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
-  /** Where the window of hints stands: hot shards renew theirs and would hide the rest behind the first page. */
-  #hintsFrom = 0;
   #lastTickMs = performance.now();
+  #tickAtMs = performance.now();
 
-  constructor(context: FlushContext, ownership: Ownership, defaults: TableConfig, concurrency: number) {
+  /** @param listener a connection that is used for nothing else; the caller closes it */
+  constructor(
+    context: FlushContext,
+    listener: Redis,
+    ownership: Ownership,
+    defaults: TableConfig,
+    concurrency: number,
+  ) {
     this.#context = context;
     this.#ownership = ownership;
     this.#defaults = defaults;
-    this.#concurrency = concurrency;
+    this.#slots = concurrency;
     this.#catalog = new Catalog(context.redis, context.fixed, defaults);
+    this.#hints = new Hints(context.redis, listener, () => this.#tickNow());
+    this.#sweep = new Sweep(context.redis, context.fixed, this.#catalog);
+    this.#runner = new Runner(context, defaults, this.#seals);
   }
 
   start(): void {
+    this.#hints.listen();
     this.#loop = this.#run();
   }
 
@@ -81,82 +99,222 @@ export class Scheduler {
     return performance.now() - this.#lastTickMs;
   }
 
+  /** Flushes under way, and those that are due and wait for a slot. */
+  get load(): { readonly running: number; readonly waiting: number } {
+    let waiting = 0;
+    for (const works of this.#due.values()) waiting += works.length;
+    return { running: this.#running.size, waiting };
+  }
+
   /** No new work; waits for the flushes under way. */
   async drain(): Promise<void> {
     this.#stop.abort();
+    this.#wake.abort();
     await this.#loop;
     await Promise.allSettled(this.#running.values());
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
+    while (!this.#stop.signal.aborted) {
+      this.#wake = new AbortController();
+      const isTick = performance.now() >= this.#tickAtMs;
+      if (isTick) this.#tickAtMs = performance.now() + TICK_MS;
       try {
-        await this.#tick();
+        await this.#lookAround(isTick);
         this.#lastTickMs = performance.now();
       } catch (error) {
         this.#context.log.warn({ event: 'tick_failed', err: error });
       }
-      await pause(TICK_MS, signal);
+      this.#dispatch();
+      if (isTick && this.#isIdle()) this.#tickAtMs += IDLE_TICK_MS - TICK_MS;
+      const waitMs = Math.max(this.#tickAtMs - performance.now(), 1);
+      if (!this.#wake.signal.aborted) await pause(waitMs, this.#wake.signal);
     }
   }
 
-  async #tick(): Promise<void> {
-    const candidates = await this.#hinted();
-    if (performance.now() - this.#sweptAtMs >= SWEEP_EVERY_MS) {
+  /** Whether a tick may wait until somebody says that there is something to do. */
+  #isIdle(): boolean {
+    return !this.#hints.hasAny && this.#hints.isListening && this.#due.size === 0 && this.#running.size === 0;
+  }
+
+  #tickNow(): void {
+    this.#tickAtMs = Number.NEGATIVE_INFINITY;
+    this.#wake.abort();
+  }
+
+  /** @param isTick whether hints are read too, not only what has just been worked on is looked at */
+  async #lookAround(isTick: boolean): Promise<void> {
+    const candidates = [...this.#lookSoon.values()];
+    this.#lookSoon.clear();
+    if (isTick) {
+      candidates.push(...(await this.#hints.read()));
+    }
+    if (isTick && performance.now() - this.#sweptAtMs >= SWEEP_EVERY_MS) {
       this.#sweptAtMs = performance.now();
-      candidates.push(...(await this.#everyShard()));
+      const swept = await this.#sweep.run();
+      for (const { name, error } of swept.unreadable) this.#putOff(name, error);
+      candidates.push(...swept.candidates);
     }
-    for (let from = 0; from < candidates.length; from += LOOKS_AT_ONCE) {
+    const worthIt = candidates.filter((candidate) => this.#isWorthALook(candidate));
+    for (let from = 0; from < worthIt.length; from += LOOKS_AT_ONCE) {
       await Promise.all(
-        candidates.slice(from, from + LOOKS_AT_ONCE).map((candidate) => this.#tryConsider(candidate)),
+        worthIt.slice(from, from + LOOKS_AT_ONCE).map((candidate) => this.#tryLook(candidate)),
       );
+      // What is due among the first need not wait for looks at the rest.
+      this.#dispatch();
     }
   }
 
-  async #hinted(): Promise<Candidate[]> {
-    const flat = await this.#context.redis.zrange(
-      GLOBAL_KEYS.dirty,
-      String(this.#hintsFrom),
-      String(this.#hintsFrom + HINTS_PER_TICK_MAX - 1),
-      'WITHSCORES',
-    );
-    const isFull = flat.length === 2 * HINTS_PER_TICK_MAX;
-    this.#hintsFrom = isFull ? this.#hintsFrom + HINTS_PER_TICK_MAX : 0;
-    const candidates: Candidate[] = [];
-    for (let at = 0; at < flat.length; at += 2) {
-      const [table, shard] = (flat[at] as string).split('|');
-      if (table !== undefined && shard !== undefined) {
-        candidates.push({ table, shard, hint: flat[at + 1] as string });
-      }
-    }
-    return candidates;
-  }
-
-  async #everyShard(): Promise<Candidate[]> {
-    const candidates: Candidate[] = [];
-    for (const name of await this.#catalog.names()) {
-      let table: Table | undefined;
-      try {
-        table = await this.#table(name);
-      } catch (error) {
-        this.#putOff(name, error);
-        continue;
-      }
-      for (let shard = 0; shard < (table?.config.shards ?? 0); shard += 1) {
-        candidates.push({ table: name, shard: shardName(shard), hint: undefined });
-      }
-    }
-    return candidates;
+  #isWorthALook(candidate: Candidate): boolean {
+    const key = `${candidate.table}|${candidate.shard}`;
+    if (this.#shards.isPausing(key, performance.now())) return false;
+    return this.#watched.isWorthALook(candidate, this.#due.has(key), this.#runningOf(key));
   }
 
   /** One table that cannot be read must not keep the others waiting. */
-  async #tryConsider(candidate: Candidate): Promise<void> {
+  async #tryLook(candidate: Candidate): Promise<void> {
     try {
-      await this.#consider(candidate);
+      await this.#look(candidate);
     } catch (error) {
       this.#putOff(`${candidate.table}|${candidate.shard}`, error);
     }
+  }
+
+  async #look(candidate: Candidate): Promise<void> {
+    const { table, shard } = candidate;
+    const key = `${table}|${shard}`;
+    const generation = await this.#generationOf(table);
+    if (generation === undefined) return this.#forget(candidate);
+    const ref = { table, generation, shard };
+    const state = await lookAtShard(this.#context.redis, this.#context.fixed, ref);
+    const fresh = tableFromHash(table, state.config, this.#defaults);
+    if (fresh?.generation !== generation) {
+      this.#generations.delete(table);
+      this.#due.delete(key);
+      return;
+    }
+    if (isSettled(state)) return this.#forget(candidate);
+    const isOwned = this.#ownership.owns(table, shard);
+    const owned = this.#ownedShards(table, fresh.config.shards);
+    const atOnceMax = shardMax(fresh.config.flush_workers, owned);
+    this.#note(ref, state, fresh.config, atOnceMax, isOwned);
+    this.#watched.note(candidate, state, fresh.config, atOnceMax, isOwned);
+    if (isOwned && candidate.hint === undefined) await this.#hints.restore(candidate);
+  }
+
+  /** What is due there, in place of what was. What was due already keeps its place in the queue. */
+  #note(ref: ShardRef, state: ShardState, config: TableConfig, atOnceMax: number, isOwned: boolean): void {
+    const key = `${ref.table}|${ref.shard}`;
+    const now = performance.now();
+    const tasks =
+      isOwned || isOverdue(state, config)
+        ? tasksOf(state, config, {
+            held: this.#runner.held,
+            isPausing: (sealId) => this.#seals.isPausing(sealId, now),
+            isSealing: this.#sealing.has(key),
+            hasStrays: this.#strays.isWorthClearing(key, state),
+          })
+        : [];
+    const before = new Map(this.#due.get(key)?.map((work) => [taskName(work.task), work.sinceMs]));
+    const works = tasks.map((task) => ({
+      ref,
+      task,
+      table: ref.table,
+      shard: key,
+      sinceMs: before.get(taskName(task)) ?? now,
+      tableMax: config.flush_workers,
+      shardMax: atOnceMax,
+    }));
+    if (works.length === 0) this.#due.delete(key);
+    else this.#due.set(key, works);
+  }
+
+  async #forget(candidate: Candidate): Promise<void> {
+    const key = `${candidate.table}|${candidate.shard}`;
+    this.#watched.forget(key);
+    this.#due.delete(key);
+    await this.#hints.settle(candidate);
+  }
+
+  #dispatch(): void {
+    while (!this.#stop.signal.aborted) {
+      const running = [...this.#running.keys()];
+      const turnOf = (table: string) => this.#turns.turnOf(table);
+      const next = chooseNext(this.#waiting(), { slots: this.#slots, running, turnOf });
+      if (next === undefined) return;
+      this.#launch(next);
+    }
+  }
+
+  *#waiting(): Generator<Work> {
+    const now = performance.now();
+    for (const [shard, works] of this.#due) {
+      if (!this.#shards.isPausing(shard, now)) yield* works;
+    }
+  }
+
+  #launch(work: Work): void {
+    const left = this.#due.get(work.shard)!.filter((other) => other !== work);
+    if (left.length === 0) this.#due.delete(work.shard);
+    else this.#due.set(work.shard, left);
+    this.#turns.took(work.table);
+    if (work.task.kind !== 'drive') this.#sealing.add(work.shard);
+    const started = performance.now();
+    const run = async () => {
+      try {
+        const isNews = await this.#work(work);
+        this.#shards.succeeded(work.shard);
+        if (isNews) this.#lookAgain(work);
+      } catch (error) {
+        this.#putOff(work.shard, error);
+      } finally {
+        this.#running.delete(work);
+        this.#turns.held(work.table, performance.now() - started);
+        this.#dispatch();
+      }
+    };
+    this.#running.set(work, run());
+  }
+
+  /** Whether there may be more to do at once. After work that found nothing, that would be to look in circles. */
+  async #work(work: Work): Promise<boolean> {
+    const { ref, task } = work;
+    if (task.kind === 'drive') {
+      await this.#runner.drive(ref, task.sealId);
+      return true;
+    }
+    let seal: OwnSeal | undefined;
+    try {
+      if (task.kind === 'clear') await this.#runner.clear(ref);
+      else seal = await this.#runner.seal(ref, this.#watched.hasOthersThan(work.table));
+    } finally {
+      this.#sealing.delete(work.shard);
+    }
+    if (seal === undefined) return false;
+    // There may be enough left for another one, and a slot for it.
+    if (work.shardMax > 1) this.#lookAgain(work);
+    await this.#runner.driveOwn(ref, seal);
+    return true;
+  }
+
+  #lookAgain({ table, shard, ref }: Work): void {
+    this.#watched.lookAgainNow(shard);
+    this.#lookSoon.set(shard, { table, shard: ref.shard, hint: this.#watched.hintOf(shard) });
+    this.#wake.abort();
+  }
+
+  #runningOf(shard: string): number {
+    let count = 0;
+    for (const work of this.#running.keys()) if (work.shard === shard) count += 1;
+    return count;
+  }
+
+  #ownedShards(table: string, shards: number): number {
+    let owned = 0;
+    for (let shard = 0; shard < shards; shard += 1) {
+      if (this.#ownership.owns(table, shardName(shard))) owned += 1;
+    }
+    return owned;
   }
 
   #putOff(key: string, thrown: unknown): void {
@@ -166,124 +324,11 @@ export class Scheduler {
     this.#context.log.error({ event: 'flush_failed', key, failures, retry_in_ms: pauseMs, err: error });
   }
 
-  async #consider({ table: name, shard, hint }: Candidate): Promise<void> {
-    const key = `${name}|${shard}`;
-    if (this.#running.has(key) || this.#shards.isPausing(key, performance.now())) return;
-    const owned = this.#ownership.owns(name, shard);
-    // Others' shards matter only when they are overdue: no need to look at them every tick.
-    if (!owned && this.#foreignLookedAt.has(key)) return;
-    if (!owned) this.#foreignLookedAt.set(key, true);
-
-    const table = await this.#table(name);
-    if (table === undefined) {
-      await this.#settle(key, hint);
-      return;
-    }
-    const ref = { table: name, generation: table.generation, shard };
-    const state = await lookAtShard(this.#context.redis, this.#context.fixed, ref);
-    const fresh = tableFromHash(name, state.config, this.#defaults);
-    if (fresh?.generation !== table.generation) {
-      this.#tables.delete(name);
-      return;
-    }
-    if (isSettled(state)) {
-      await this.#settle(key, hint);
-      return;
-    }
-    if (!owned && !isOverdue(state, fresh.config)) return;
-    const work = this.#workOn(ref, state, fresh.config);
-    if (work === undefined || this.#running.size >= this.#concurrency || this.#running.has(key)) return;
-    this.#launch(key, work);
-  }
-
-  /** What there is to do on a shard now; undefined: nothing. */
-  #workOn(ref: ShardRef, state: ShardState, config: TableConfig): (() => Promise<void>) | undefined {
-    const now = performance.now();
-    const orphans = orphanSeals(state, this.#held).filter((sealId) => !this.#seals.isPausing(sealId, now));
-    const due = state.seals.length < SEALS_WAITING_MAX ? dueReason(state, config) : undefined;
-    const strays = this.#hasStrays(ref, state);
-    if (orphans.length === 0 && due === undefined && !strays) return undefined;
-    return async () => {
-      for (const sealId of orphans) await this.#driveOrphan(ref, config, sealId);
-      if (due !== undefined) {
-        const shrink = this.#shrink.get(`${ref.table}|${ref.shard}`) ?? 1;
-        await flushShard(this.#context, ref, state, config, shrink, this.#held, this.#neverAborted);
-      }
-      if (strays) await clearStrayJobs(this.#context, ref, state);
-    };
-  }
-
-  /** Never throws: a seal that cannot be committed now must not keep what came after it waiting. */
-  async #driveOrphan(ref: ShardRef, config: TableConfig, sealId: string): Promise<void> {
-    const shard = `${ref.table}|${ref.shard}`;
-    this.#held.add(sealId);
-    try {
-      await driveSeal(this.#context, ref, config.shards, sealId, this.#neverAborted);
-      this.#seals.succeeded(sealId);
-    } catch (thrown) {
-      const error = asMiniodbError(thrown);
-      const { failures, pauseMs } = this.#seals.failed(sealId, performance.now());
-      this.#context.metrics.failed(error.code);
-      const fields = { seal: sealId, failures, retry_in_ms: pauseMs, err: error };
-      this.#context.log.error({ event: 'seal_failed', shard, ...fields });
-      if (error.code === 'encoder_out_of_memory' && failures >= TOO_LARGE_FAILURES) {
-        this.#shrink.set(shard, Math.min(2 * (this.#shrink.get(shard) ?? 1), SHRINK_MAX));
-        await breakUpSeal(this.#context, ref, sealId).catch((reason: unknown) => this.#putOff(shard, reason));
-      }
-    } finally {
-      this.#held.delete(sealId);
-    }
-  }
-
-  /** Jobs that announce nothing. Those that a dead flusher had claimed come back only when their locks run out. */
-  #hasStrays(ref: ShardRef, state: ShardState): boolean {
-    if (state.jobsWaiting > state.unsealed.batches + STRAYS_MAX) return true;
-    if (state.unsealed.batches > 0) return false;
-    if (state.jobsWaiting > 0) return true;
-    const key = `${ref.table}|${ref.shard}`;
-    if (state.jobsActive === 0 || this.#straysLookedAt.has(key)) return false;
-    this.#straysLookedAt.set(key, true);
-    return true;
-  }
-
-  /** A drain lets flushes finish: within its time they do, and what does not is driven on by others. */
-  readonly #neverAborted = new AbortController().signal;
-
-  #launch(key: string, work: () => Promise<void>): void {
-    const run = async () => {
-      try {
-        await work();
-        this.#shards.succeeded(key);
-      } catch (error) {
-        this.#putOff(key, error);
-      } finally {
-        this.#running.delete(key);
-      }
-    };
-    this.#running.set(key, run());
-  }
-
-  async #settle(key: string, hint: string | undefined): Promise<void> {
-    if (hint !== undefined) await runVerb(this.#context.redis, 'settle', [GLOBAL_KEYS.dirty], [key, hint]);
-  }
-
-  async #table(name: string): Promise<Table | undefined> {
-    const known = this.#tables.get(name);
+  async #generationOf(table: string): Promise<string | undefined> {
+    const known = this.#generations.get(table);
     if (known !== undefined) return known;
-    const table = await this.#catalog.read(name);
-    if (table !== undefined) this.#tables.set(name, table);
-    return table;
+    const read = await this.#catalog.read(table);
+    if (read !== undefined) this.#generations.set(table, read.generation);
+    return read?.generation;
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

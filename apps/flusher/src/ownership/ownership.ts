@@ -18,4 +18,9 @@ export class Ownership {
   owns(table: string, shard: string): boolean {
     return this.#ring.ownerOf(shardKey(table, shard)) === this.#self;
   }
+
+  /** Whether this flusher does what is done once for a whole table. */
+  ownsTable(table: string): boolean {
+    return this.#ring.ownerOf(table) === this.#self;
+  }
 }
