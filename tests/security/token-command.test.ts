@@ -86,7 +86,7 @@ test('a token lives a year, or as long as it is told, by the clock of Redis', as
 test('a token for a user that the configuration does not know is refused, with those that it knows', async () => {
   const before = await server.redis.hlen(GLOBAL_KEYS.tokens);
   const { status, stdout, stderr } = await miniodb(['create', '--user', 'nobody']);
-  assert.deepEqual([status, stdout], [1, '']);
+  assert.deepEqual([status, stdout], [3, '']);
   assert.match(stderr, /no user nobody; it knows admin-001, other-001 \(user_unknown\)/);
   const none = await miniodb(['create', '--user', 'admin-001', '--config', 'none']);
   assert.match(none.stderr, /it knows none: name them in permissions\.users/);
@@ -125,8 +125,8 @@ test('a list tells which tokens open nothing any more', async () => {
 
 test('without Redis, and with a configuration that cannot be read, the command says so and fails', async () => {
   const away = await miniodb(['list'], 'redis://127.0.0.1:1');
-  assert.deepEqual([away.status, /redis_unavailable/.test(away.stderr)], [3, true]);
+  assert.deepEqual([away.status, /redis_unavailable/.test(away.stderr)], [5, true]);
   const bad = await miniodb(['list', '--config', 'missing.yaml']);
-  assert.equal(bad.status, 1);
+  assert.equal(bad.status, 3);
   assert.match(bad.stderr, /missing\.yaml/);
 });

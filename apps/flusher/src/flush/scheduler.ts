@@ -167,7 +167,8 @@ export class Scheduler {
 
   #isWorthALook(candidate: Candidate): boolean {
     const key = `${candidate.table}|${candidate.shard}`;
-    if (this.#shards.isPausing(key, performance.now())) return false;
+    const now = performance.now();
+    if (this.#shards.isPausing(key, now) || this.#shards.isPausing(candidate.table, now)) return false;
     return this.#watched.isWorthALook(candidate, this.#due.has(key), this.#runningOf(key));
   }
 
@@ -183,7 +184,14 @@ export class Scheduler {
   async #look(candidate: Candidate): Promise<void> {
     const { table, shard } = candidate;
     const key = `${table}|${shard}`;
-    const generation = await this.#generationOf(table);
+    let generation: string | undefined;
+    try {
+      generation = await this.#generationOf(table);
+    } catch (error) {
+      // Once for the table: it may have hundreds of shards, all looked at together.
+      if (!this.#shards.isPausing(table, performance.now())) this.#putOff(table, error);
+      return;
+    }
     if (generation === undefined) return this.#forget(candidate);
     const ref = { table, generation, shard };
     const state = await lookAtShard(this.#context.redis, this.#context.fixed, ref);
@@ -329,6 +337,7 @@ export class Scheduler {
     if (known !== undefined) return known;
     const read = await this.#catalog.read(table);
     if (read !== undefined) this.#generations.set(table, read.generation);
+    this.#shards.succeeded(table);
     return read?.generation;
   }
 }
