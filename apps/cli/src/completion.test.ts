@@ -26,7 +26,9 @@ function offered(...words: string[]): string[] {
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
     "$(complete -p miniodb | sed 's/.*-F \\([^ ]*\\) .*/\\1/')"
     printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const run = spawnSync('bash', ['-uc', script, 'miniodb', 'miniodb', ...words], {
+  // A bash whose standard input is a socket takes itself for a remote shell, and reads its start-up files.
+  const run = spawnSync('bash', ['--norc', '-uc', script, 'miniodb', 'miniodb', ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
     encoding: 'utf8',
     cwd: scratch,
   });
@@ -37,7 +39,7 @@ function offered(...words: string[]): string[] {
 
 test('bash completes commands, their options, and the values of these', () => {
   assert.deepEqual(offered('ta'), ['table']);
-  assert.deepEqual(offered('table', ''), ['create', 'list', 'describe', 'stats', 'config', 'drop']);
+  assert.deepEqual(offered('table', ''), ['create', 'list', 'describe', 'stats', 'config', 'flush', 'drop']);
   assert.deepEqual(offered('table', 'create', '--buf'), ['--buffer-size']);
   assert.deepEqual(offered('query', '--format', ''), ['table', 'json', 'csv', 'ndjson']);
   assert.deepEqual(offered('query', '--format', '=', 'nd'), ['ndjson']);
@@ -54,7 +56,7 @@ test('bash offers nothing where only the caller knows, and files where one is me
 });
 
 test('bash loads the script for both ways to start the program', () => {
-  const run = spawnSync('bash', ['-c', 'source ./bash; complete -p miniodb ./miniodb'], {
+  const run = spawnSync('bash', ['--norc', '-c', 'source ./bash; complete -p miniodb ./miniodb'], {
     encoding: 'utf8',
     cwd: scratch,
   });
@@ -72,7 +74,7 @@ test('zsh completes the same', { skip: !hasZsh && 'there is no zsh here' }, () =
     assert.equal(run.stderr, '');
     return run.stdout.trimEnd().split('\n');
   };
-  assert.deepEqual(zsh('table', ''), ['create', 'list', 'describe', 'stats', 'config', 'drop']);
+  assert.deepEqual(zsh('table', ''), ['create', 'list', 'describe', 'stats', 'config', 'flush', 'drop']);
   assert.deepEqual(zsh('query', '--format', ''), ['table', 'json', 'csv', 'ndjson']);
   assert.deepEqual(zsh('query', '--format='), ['table', 'json', 'csv', 'ndjson']);
   assert.ok(zsh('table', 'create', '--').includes('--buffer-size'));
