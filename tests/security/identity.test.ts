@@ -3,7 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { ClusterSecret } from '@miniodb/core/auth/cluster-secret.ts';
 import { TokenStore } from '@miniodb/core/auth/token-store.ts';
-import { signVoucher, VOUCHER_LIFE_MS } from '@miniodb/core/auth/voucher.ts';
+import {
+  queryHashOf,
+  signVoucher,
+  VOUCHER_LIFE_MS,
+  VOUCHER_METADATA_KEY,
+} from '@miniodb/core/auth/voucher.ts';
 import { GLOBAL_KEYS } from '@miniodb/core/table/keys.ts';
 import { openQuerierClient, type QuerierClient } from '@miniodb/proto/client.ts';
 import { waitFor } from '@miniodb/testkit/wait.ts';
@@ -106,38 +111,61 @@ describe('a querier', () => {
   after(() => client.close());
 
   const SQL = 'SELECT count(*) FROM users';
-  async function execute(principal: string, sql: string, voucher: string): Promise<void> {
-    const request = { sql, params_json: '[]', principal, request_id: 'r', position: '', voucher };
-    for await (const _part of client.execute(request)) {
+  const SOUGHT = 'SELECT id FROM users WHERE id = $1';
+  async function execute(voucher: string, sql = SQL, params_json = '[]', position = ''): Promise<void> {
+    const metadata = { [VOUCHER_METADATA_KEY]: voucher };
+    for await (const _part of client.execute({ sql, params_json, position }, { metadata })) {
       // Only whether it is answered counts.
     }
   }
+  const vouchedFor = (user: string, sql = SQL, paramsJson = '[]') => ({
+    user,
+    requestId: 'r',
+    queryHash: queryHashOf({ sql, paramsJson, position: '' }),
+  });
   const secret = () => new ClusterSecret(guarded.redis).current();
   const refused = { kind: 'permission_denied', code: 'voucher_refused' };
 
   test('answers nobody that no gateway vouches for', async () => {
     const real = await secret();
     const nowMs = Date.now();
-    const vouched = { user: 'admin-001', requestId: 'r', sql: SQL };
-    await execute('admin-001', SQL, signVoucher(real, vouched, nowMs));
+    const vouched = vouchedFor('admin-001');
+    await execute(signVoucher(real, vouched, nowMs));
     for (const voucher of [
       '',
       'x',
       signVoucher(randomBytes(32), vouched, nowMs),
-      signVoucher(real, { ...vouched, user: 'analyst-001' }, nowMs),
-      signVoucher(real, { ...vouched, sql: 'SELECT 1' }, nowMs),
-      signVoucher(real, { ...vouched, requestId: 'other' }, nowMs),
+      signVoucher(real, vouchedFor('admin-001', 'SELECT 1'), nowMs),
       signVoucher(real, vouched, nowMs - VOUCHER_LIFE_MS - 1_000),
     ]) {
-      await assert.rejects(execute('admin-001', SQL, voucher), refused, voucher);
+      await assert.rejects(execute(voucher), refused, voucher);
+    }
+  });
+
+  test('lets an overheard voucher serve for no other parameters, position or text', async () => {
+    const voucher = signVoucher(await secret(), vouchedFor('admin-001', SOUGHT, '["alice"]'), Date.now());
+    await execute(voucher, SOUGHT, '["alice"]');
+    await assert.rejects(execute(voucher, SOUGHT, '["bob"]'), refused);
+    await assert.rejects(execute(voucher, SOUGHT, '["alice"]', 'abc:1'), refused);
+    await assert.rejects(execute(voucher, 'FROM orders', '["alice"]'), refused);
+  });
+
+  test('tells of parameters that are none as the request’s fault, without quoting them', async () => {
+    const real = await secret();
+    for (const params of ['[secret-of-mine', 'null', '{}', '"x"', '5', '[[1]]', '[{"a":1}]']) {
+      const voucher = signVoucher(real, vouchedFor('admin-001', SOUGHT, params), Date.now());
+      await assert.rejects(execute(voucher, SOUGHT, params), (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'sql_bad_parameter', params);
+        assert.ok(!error.message.includes('secret'), error.message);
+        return true;
+      });
     }
   });
 
   test('decides about tables again, by its own configuration', async () => {
     const real = await secret();
     const sql = 'SELECT count(*) FROM orders';
-    const ask = async (user: string) =>
-      execute(user, sql, signVoucher(real, { user, requestId: 'r', sql }, Date.now()));
+    const ask = async (user: string) => execute(signVoucher(real, vouchedFor(user, sql), Date.now()), sql);
     await ask('service-order-001');
     await assert.rejects(ask('service-user-001'), { kind: 'permission_denied', code: 'table_forbidden' });
     await assert.rejects(ask('stranger'), { kind: 'permission_denied', code: 'user_unknown' });
@@ -147,11 +175,11 @@ describe('a querier', () => {
   test('follows when the cluster’s secret is replaced, while queries go on', async () => {
     const old = await secret();
     await guarded.redis.set(GLOBAL_KEYS.secret, randomBytes(32).toString('hex'));
-    const vouched = { user: 'admin-001', requestId: 'r', sql: SQL };
+    const vouched = vouchedFor('admin-001');
     const statuses = new Set<number>();
     await waitFor('the old secret opens nothing any more', async () => {
       statuses.add((await ask(guarded.tokens['analyst-001'])).status);
-      return execute('admin-001', SQL, signVoucher(old, vouched, Date.now())).then(
+      return execute(signVoucher(old, vouched, Date.now())).then(
         () => false,
         (error: { code?: string }) => error.code === 'voucher_refused',
       );

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClusterSecret } from '@miniodb/core/auth/cluster-secret.ts';
 import { Directory } from '@miniodb/core/auth/directory.ts';
+import { ClusterIdWatch } from '@miniodb/core/placement/cluster-id-watch.ts';
 import { Membership } from '@miniodb/core/placement/members.ts';
 import { closeRedis, openRedis, whenReady } from '@miniodb/core/redis/client.ts';
 import { RedisClock } from '@miniodb/core/redis/clock.ts';
@@ -43,6 +44,15 @@ async function start(config: QuerierConfig): Promise<RunningRole> {
   const clock = new RedisClock();
   await clock.start(redis);
 
+  let member: Membership | undefined;
+  const history = new ClusterIdWatch(redis, store, log, (trouble) => member?.tell(trouble?.code));
+  await history.start();
+  metrics.watch(
+    'miniodb_cluster_history_unknown',
+    'Whether Redis and the bucket are of different histories',
+    () => (history.trouble === undefined ? 0 : 1),
+  );
+
   const cache = new FileCache(join(config.cacheDir, 'files'), config.cacheBytesMax);
   await cache.open();
   const fetcher = new Fetcher(redis, store, cache, join(config.cacheDir, 'pending'));
@@ -60,12 +70,11 @@ async function start(config: QuerierConfig): Promise<RunningRole> {
     timeoutMs: config.queryTimeoutMs,
     prewarm: 2,
   });
+  const directory = new Directory(config.permissions);
+  const callers = new CallerCheck(directory, new ClusterSecret(redis), () => clock.nowMs());
   const pipeline = new QueryPipeline({
-    callers: new CallerCheck(new Directory(config.permissions), new ClusterSecret(redis), () =>
-      clock.nowMs(),
-    ),
     gate,
-    snapshots: new Snapshots(redis, new FixedKeys('single'), config.tableDefaults),
+    snapshots: new Snapshots(redis, new FixedKeys('single'), config.tableDefaults, history),
     fetcher,
     executor,
     metrics,
@@ -85,18 +94,20 @@ async function start(config: QuerierConfig): Promise<RunningRole> {
   );
   watchRedis(metrics, redis);
 
-  const server = await startQueryServer(config.host, config.port, pipeline, log);
+  const server = await startQueryServer(config.host, config.port, callers, pipeline, log);
   const membership = new Membership(redis, log, {
     id: config.nodeId,
     role: 'querier',
     address: `${config.advertisedHost}:${server.port}`,
   });
+  membership.tell(history.trouble?.code);
+  member = membership;
   const admin = await startAdminServer({
     host: config.host,
     port: config.adminPort,
     metrics,
     log,
-    notReadyBecause: () => (redis.status === 'ready' ? undefined : `redis is ${redis.status}`),
+    notReadyBecause: () => (redis.status === 'ready' ? history.trouble?.message : `redis is ${redis.status}`),
   });
   server.setServing(true);
   await membership.join();
@@ -108,6 +119,7 @@ async function start(config: QuerierConfig): Promise<RunningRole> {
       await server.close(DRAIN_QUERIES_MS);
       await executor.close();
       gate.close();
+      await history.stop();
       clock.stop();
       await closeRedis(redis);
       await store.close();

@@ -1,3 +1,4 @@
+import type { Server as NetServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
@@ -19,6 +20,8 @@ export interface GrpcServerOptions {
   readonly messageBytesMax?: number;
   /** Calls in flight on one connection; further ones wait in the client. */
   readonly concurrentStreamsMax?: number;
+  /** Further ones are closed as they come. */
+  readonly connectionsMax?: number;
   /** Asked of every call, those of health and reflection too, before its message is read. */
   readonly admit?: Admit;
 }
@@ -38,6 +41,10 @@ const CONCURRENT_STREAMS_MAX = 1000;
 /** A client that vanished without a word is noticed after the sum of these two. */
 const KEEPALIVE_TIME_MS = 60_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
+/** A connection without a call is told to go, and a client that has more to ask comes again. */
+const CONNECTION_IDLE_MS = 10 * 60_000;
+/** Of some 50 KB each. Clients need one, however many calls they make. */
+const CONNECTIONS_MAX = 4_096;
 
 /** Throws `unavailable`/`listen_failed`. */
 export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
@@ -48,6 +55,7 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
     'grpc.max_concurrent_streams': options.concurrentStreamsMax ?? CONCURRENT_STREAMS_MAX,
     'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+    'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
     // Without channelz, grpc-js 1.14 does not know its connections, and forceShutdown ends none of them.
     'grpc.enable_channelz': 1,
     ...(options.admit === undefined ? {} : { interceptors: [admissionInterceptor(options.admit)] }),
@@ -63,6 +71,7 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
   health.addToServer(server);
   if (options.reflection === true) addReflection(server);
   const port = await listen(server, options.host, options.port);
+  limitConnections(server, options.connectionsMax ?? CONNECTIONS_MAX);
   return {
     address: hostAndPort(options.host, port),
     port,
@@ -85,6 +94,18 @@ function listen(server: Server, host: string, port: number): Promise<number> {
       }
     });
   });
+}
+
+/** grpc-js 1.14 has no option for it. Throws `internal`/`grpc_not_known` where it keeps its listeners otherwise. */
+function limitConnections(server: Server, connectionsMax: number): void {
+  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<NetServer, unknown> };
+  if (!(http2Servers instanceof Map) || http2Servers.size === 0) {
+    server.forceShutdown();
+    throw new MiniodbError('internal', 'this version of grpc-js has no place for a limit of connections', {
+      code: 'grpc_not_known',
+    });
+  }
+  for (const listener of http2Servers.keys()) listener.maxConnections = connectionsMax;
 }
 
 function hostAndPort(host: string, port: number): string {

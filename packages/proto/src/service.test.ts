@@ -60,10 +60,7 @@ async function serveOlap(handlers: Partial<OlapHandlers>) {
 const REQUEST: ExecuteRequest = {
   sql: 'SELECT 1',
   params_json: '[1,"a",null]',
-  principal: 'p',
-  request_id: 'r',
   position: '',
-  voucher: '',
 };
 
 async function failure(work: Promise<unknown>): Promise<MiniodbError> {

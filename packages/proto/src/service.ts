@@ -2,8 +2,9 @@ import type { EventEmitter } from 'node:events';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import * as grpc from '@grpc/grpc-js';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
-import { admissionOf, textOf } from './admission.ts';
+import { admissionOf, handedOver, textOf } from './admission.ts';
 import { asMalformed } from './decode.ts';
+import { messagesOf } from './messages.ts';
 import { errorToStatus } from './status.ts';
 
 /** One method of a generated service definition, as far as its types are known. */
@@ -32,6 +33,8 @@ type ReceivedOf<M> = M extends { requestDeserialize: (bytes: Buffer) => infer Re
 export interface ServerCall {
   /** Fires with a MiniodbError (`cancelled` or `deadline_exceeded`) when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
+  /** By this machine's clock; undefined when the caller set none. */
+  readonly deadlineMs: number | undefined;
   /** What the server's `admit` said of it; undefined without one. */
   readonly admission: unknown;
   /** The first text value under a (lower case) metadata key. */
@@ -83,7 +86,7 @@ type Present = (error: unknown, call: ServerCall) => unknown;
 function unaryAdapter(method: Service[string], handler: AnyHandler, present: Present) {
   return (call: grpc.ServerUnaryCall<Buffer, unknown>, done: grpc.sendUnaryData<unknown>): void => {
     const context = openCall(call);
-    const answer = async () => handler(decode(method, call.request), context);
+    const answer = async () => handler(take(method, call.request, call.metadata), context);
     answer().then(
       (response) => done(null, response),
       (error: unknown) => done(errorToStatus(present(error, context))),
@@ -97,7 +100,10 @@ function streamAdapter(method: Service[string], handler: AnyHandler, present: Pr
   return (call: StreamCall): void => {
     const context = openCall(call);
     const pump = async () => {
-      const request = 'request' in call ? decode(method, call.request) : decodeAll(method, call);
+      const request =
+        'request' in call
+          ? take(method, call.request, call.metadata)
+          : takeAll(method, messagesOf(call), call.metadata);
       for await (const response of handler(request, context) as AsyncIterable<unknown>) {
         context.signal.throwIfAborted();
         if (!call.write(response)) await drained(call, context.signal);
@@ -112,11 +118,16 @@ function streamAdapter(method: Service[string], handler: AnyHandler, present: Pr
   };
 }
 
-async function* decodeAll(method: Service[string], requests: AsyncIterable<Buffer>): AsyncGenerator<unknown> {
-  for await (const bytes of requests) yield decode(method, bytes);
+async function* takeAll(
+  method: Service[string],
+  requests: AsyncIterable<Buffer>,
+  metadata: grpc.Metadata,
+): AsyncGenerator<unknown> {
+  for await (const bytes of requests) yield take(method, bytes, metadata);
 }
 
-function decode(method: Service[string], bytes: Buffer): unknown {
+function take(method: Service[string], bytes: Buffer, metadata: grpc.Metadata): unknown {
+  handedOver(metadata, bytes.length);
   try {
     return method.requestDeserialize(bytes);
   } catch (error) {
@@ -146,6 +157,7 @@ function openCall(call: grpc.ServerUnaryCall<Buffer, unknown> | StreamCall): Ser
   emitter.on('cancelled', () => abort.abort(reasonOfCancel(call.getDeadline())));
   return {
     signal: abort.signal,
+    deadlineMs: deadlineOf(call),
     admission: admissionOf(call.metadata),
     metadata: (key) => textOf(call.metadata, key),
     sendMetadata: (entries) => {
@@ -154,6 +166,11 @@ function openCall(call: grpc.ServerUnaryCall<Buffer, unknown> | StreamCall): Ser
       call.sendMetadata(metadata);
     },
   };
+}
+
+function deadlineOf(call: { getDeadline(): Date | number }): number | undefined {
+  const deadlineMs = Number(call.getDeadline());
+  return Number.isFinite(deadlineMs) ? deadlineMs : undefined;
 }
 
 /** grpc-js cancels a call at its deadline as well, and does not say which it was. */

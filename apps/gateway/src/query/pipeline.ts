@@ -1,5 +1,6 @@
 import type { ClusterSecret } from '@miniodb/core/auth/cluster-secret.ts';
 import { requireRead } from '@miniodb/core/auth/principal.ts';
+import { queryHashOf, VOUCHER_METADATA_KEY, type VouchedQuery } from '@miniodb/core/auth/voucher.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Gate } from '@miniodb/core/sql/gate.ts';
@@ -48,15 +49,20 @@ export async function runQuery(
     );
   }
   for (const table of tables) await context.tables.forQuery(table);
+  const query = { sql: request.sql, paramsJson: JSON.stringify(request.params), position: '' };
+  const vouched = {
+    user: call.principal.user,
+    requestId: call.requestId,
+    queryHash: queryHashOf(query),
+  };
   const queriers = context.queriers.order(tables);
   for (const [at, querier] of queriers.entries()) {
     try {
-      const vouched = { user: call.principal.user, requestId: call.requestId, sql: request.sql };
       const output = await vouching(
         context.secret,
         vouched,
         () => context.clock.nowMs(),
-        (voucher) => execute(context.queriers.client(querier), request, voucher, call, started),
+        (voucher) => execute(context.queriers.client(querier), query, voucher, call, started),
       );
       context.metrics.queried(tables, (performance.now() - started) / 1_000);
       return output;
@@ -70,22 +76,18 @@ export async function runQuery(
 
 async function execute(
   client: QuerierClient,
-  request: QueryInput,
+  { sql, paramsJson, position }: VouchedQuery,
   voucher: string,
   call: CallContext,
   started: number,
 ): Promise<QueryOutput> {
-  const { sql, params } = request;
   const stream = client.execute(
+    { sql, params_json: paramsJson, position },
     {
-      sql,
-      params_json: JSON.stringify(params),
-      principal: call.principal.user,
-      request_id: call.requestId,
-      position: '',
-      voucher,
+      signal: call.signal,
+      deadlineMs: QUERY_DEADLINE_MS,
+      metadata: { [VOUCHER_METADATA_KEY]: voucher },
     },
-    { signal: call.signal, deadlineMs: QUERY_DEADLINE_MS },
   );
   let columns: QueryOutput['columns'] = [];
   let trailer: ExecuteTrailer | undefined;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { checkVoucher } from '@miniodb/core/auth/voucher.ts';
+import { openVoucher } from '@miniodb/core/auth/voucher.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { vouching } from './vouch.ts';
 
-const vouched = { user: 'u', requestId: 'r', sql: 'SELECT 1' };
+const vouched = { user: 'u', requestId: 'r', queryHash: 'h' };
 const nowMs = () => 1_700_000_000_000;
 
 /** A cluster's secret as one process knows it, and as it is. */
@@ -23,7 +23,7 @@ class Secret {
 }
 
 const querier = (secret: () => Buffer) => async (voucher: string) => {
-  if (checkVoucher(secret(), voucher, vouched, nowMs()) === 'good') return 'answer';
+  if (openVoucher(secret(), voucher, nowMs()).verdict === 'good') return 'answer';
   throw new MiniodbError('permission_denied', 'no', { code: 'voucher_refused' });
 };
 

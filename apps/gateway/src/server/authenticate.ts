@@ -11,10 +11,13 @@ export interface Authentication {
   /** False while permissions are off: then everybody is ANONYMOUS, and what they show is not looked at. */
   readonly isRequired: boolean;
   /**
-   * @param authorization the header, or the metadata, of that name. Throws `unauthenticated`: `credentials_missing`,
+   * @param authorization the header, or the metadata, of that name
+   * @param peer address of who has connected, so that one address does not use up what there is for all
+   *
+   * Throws `unauthenticated`: `credentials_missing`,
    * `unauthenticated`, `token_expired`, `user_unknown`; and what Redis or the issuer of JWTs failed with.
    */
-  principalOf(authorization: string | undefined): Promise<Principal>;
+  principalOf(authorization: string | undefined, peer?: string): Promise<Principal>;
 }
 
 /** While permissions are off. */
@@ -54,9 +57,10 @@ export function openAuthentication(parts: AuthenticationParts): Authentication {
     return user;
   };
 
-  const principalOf = async (authorization: string | undefined): Promise<Principal> => {
+  const principalOf = async (authorization: string | undefined, peer?: string): Promise<Principal> => {
     const text = bearerOf(authorization);
-    const user = await (text.startsWith(API_TOKEN_PREFIX) ? parts.tokens.userOf(text) : userOfJwt(text));
+    const isToken = text.startsWith(API_TOKEN_PREFIX);
+    const user = await (isToken ? parts.tokens.userOf(text, peer) : userOfJwt(text));
     const principal = parts.directory.principal(user);
     if (principal === undefined) throw userUnknown(user);
     return principal;
@@ -64,9 +68,9 @@ export function openAuthentication(parts: AuthenticationParts): Authentication {
 
   return {
     isRequired: true,
-    principalOf: async (authorization) => {
+    principalOf: async (authorization, peer) => {
       try {
-        return await principalOf(authorization);
+        return await principalOf(authorization, peer);
       } catch (error) {
         parts.onRefused(error);
         throw error;

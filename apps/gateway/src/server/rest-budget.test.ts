@@ -85,6 +85,43 @@ describe('the budget of a server', () => {
     await empty(budget);
   });
 
+  test('counts nothing of a large body that is only announced, and what has come of it', {
+    timeout: 10_000,
+  }, async () => {
+    const { budget, server, post } = await serve({}, new ByteBudget(1_000_000));
+    const headers = { 'content-type': 'application/x-ndjson', 'content-length': 900_000 };
+    const idle = Array.from({ length: 5 }, () => {
+      const request = httpRequest({ port: server.port, method: 'POST', path: ROWS, headers });
+      request.on('error', () => {});
+      request.flushHeaders();
+      return request;
+    });
+    idle[0]!.write('x'.repeat(100_000));
+    await until(() => budget.taken === 100_000);
+    assert.equal((await post('/v1/data', '{"id":"a","payload":{}}')).status, 200);
+    for (const request of idle) request.destroy();
+    await empty(budget);
+  });
+
+  test('is given back by a large body that stops coming, which hears so', {
+    timeout: 10_000,
+  }, async (context) => {
+    const { budget, server } = await serve();
+    context.mock.timers.enable({ apis: ['setInterval'] });
+    const headers = { 'content-type': 'application/x-ndjson', 'content-length': 900_000 };
+    const slow = httpRequest({ port: server.port, method: 'POST', path: ROWS, headers });
+    const answer = Promise.withResolvers<number | undefined>();
+    slow.on('response', (response) => answer.resolve(response.statusCode));
+    slow.on('error', () => {});
+    slow.write('x'.repeat(400_000));
+    await until(() => budget.taken === 400_000);
+    context.mock.timers.tick(10_000);
+    context.mock.timers.tick(10_000);
+    assert.equal(await answer.promise, 408);
+    await empty(budget);
+    slow.destroy();
+  });
+
   test('counts what a JSON array and a single row take when they are read', async () => {
     const { api, budget, post } = await serve();
     const taken: number[] = [];

@@ -2,6 +2,7 @@ import { NOBODY, type Principal } from '@miniodb/core/auth/principal.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authentication } from './authenticate.ts';
+import { requireOwnOrigin } from './rest-origin.ts';
 
 /** Load balancers have no credentials. */
 const OPEN_ROUTES: ReadonlySet<string | undefined> = new Set(['/v1/health']);
@@ -13,15 +14,18 @@ const callers = new WeakMap<FastifyRequest, Principal>();
 /**
  * Lets nobody past the header without credentials: before routes look at it, before a body is read, and also where
  * there is no route, as which ones there are is no business of strangers.
+ * @param host that the server listens on
  */
-export function requireCaller(app: FastifyInstance, authentication: Authentication): void {
+export function requireCaller(app: FastifyInstance, authentication: Authentication, host: string): void {
   app.addHook('onRequest', async (request, reply) => {
     if (OPEN_ROUTES.has(request.routeOptions.url)) {
       callers.set(request, NOBODY);
       return;
     }
     try {
-      callers.set(request, await authentication.principalOf(request.headers.authorization));
+      if (!authentication.isRequired) requireOwnOrigin(request, host);
+      const { authorization } = request.headers;
+      callers.set(request, await authentication.principalOf(authorization, request.socket.remoteAddress));
     } catch (error) {
       leaveBodyUnread(request, reply);
       throw error;
@@ -43,7 +47,8 @@ export function userOf(request: FastifyRequest): string {
   return callers.get(request)?.user ?? '';
 }
 
-function leaveBodyUnread({ headers }: FastifyRequest, reply: FastifyReply): void {
+/** For a call that is refused by its header. */
+export function leaveBodyUnread({ headers }: FastifyRequest, reply: FastifyReply): void {
   const isChunked = headers['transfer-encoding'] !== undefined;
   if (isChunked || Number(headers['content-length'] ?? 0) > DISCARDED_BYTES_MAX)
     reply.header('connection', 'close');

@@ -1,8 +1,7 @@
-import { requireRead } from '@miniodb/core/auth/principal.ts';
+import { type Principal, requireRead } from '@miniodb/core/auth/principal.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Gate, GatedQuery } from '@miniodb/core/sql/gate.ts';
 import type { QuerierMetrics } from '../metrics.ts';
-import type { CallerCheck } from './authorize.ts';
 import type { Executor, QueryResult } from './execute.ts';
 import type { Fetched, Fetcher } from './fetch.ts';
 import type { Snapshots, TableView } from './snapshot.ts';
@@ -10,12 +9,11 @@ import { sourceOf } from './sources.ts';
 import type { TableSource } from './views.ts';
 
 /**
- * The way of a query: who asks, gate and grants (again: the gateway's word is not enough), snapshot of each table,
+ * The way of a query, once it is known who asks: gate and grants (again: the gateway's word is not enough), snapshot of each table,
  * fetch of its files and pending rows, execute on a locked instance, stream. What was pruned or compacted away meanwhile
  * means a new snapshot, never a shorter answer.
  */
 export interface QueryContext {
-  readonly callers: CallerCheck;
   readonly gate: Gate;
   readonly snapshots: Snapshots;
   readonly fetcher: Fetcher;
@@ -30,10 +28,8 @@ export interface QueryRequest {
   readonly params: readonly unknown[];
   /** `<generation>:<sequence>` of a write that the answer must include, or empty. */
   readonly position: string;
-  readonly user: string;
-  readonly requestId: string;
-  /** The gateway's proof of user, request id and sql (core/auth/voucher.ts). */
-  readonly voucher: string;
+  /** Who asks, as a gateway vouches for. */
+  readonly principal: Principal;
 }
 
 export interface RunningAnswer {
@@ -66,8 +62,8 @@ export class QueryPipeline {
   }
 
   async run(request: QueryRequest, signal: AbortSignal): Promise<RunningAnswer> {
-    const { callers, gate, snapshots, defaultTable, queriesMax, metrics } = this.#context;
-    const principal = await callers.principalOf(request, request.voucher);
+    const { gate, snapshots, defaultTable, queriesMax, metrics } = this.#context;
+    const { principal } = request;
     if (this.#running >= queriesMax) {
       throw new MiniodbError('resource_exhausted', `this querier runs ${queriesMax} queries already`, {
         code: 'too_many_queries',

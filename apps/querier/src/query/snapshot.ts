@@ -1,5 +1,6 @@
 import type { FileEntry } from '@miniodb/core/index/file-entry.ts';
 import { readEntries, type TableSnapshot, takeSnapshot } from '@miniodb/core/index/snapshot.ts';
+import type { ClusterIdWatch } from '@miniodb/core/placement/cluster-id-watch.ts';
 import type { Redis } from '@miniodb/core/redis/client.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { Catalog } from '@miniodb/core/table/catalog.ts';
@@ -31,11 +32,19 @@ export class Snapshots {
   readonly #redis: Redis;
   readonly #fixed: FixedKeys;
   readonly #catalog: Catalog;
+  readonly #history: Pick<ClusterIdWatch, 'require'>;
   readonly #known = new LRUCache<string, Known>({ max: TABLES_KNOWN_MAX });
 
-  constructor(redis: Redis, fixed: FixedKeys, defaults: TableConfig) {
+  /** @param history asked before every answer, and before it is said that a table is not there */
+  constructor(
+    redis: Redis,
+    fixed: FixedKeys,
+    defaults: TableConfig,
+    history: Pick<ClusterIdWatch, 'require'>,
+  ) {
     this.#redis = redis;
     this.#fixed = fixed;
+    this.#history = history;
     this.#catalog = new Catalog(redis, fixed, defaults);
     // Behind a new connection may be another history, and it may have counted as far as the last one by then.
     redis.on('ready', () => this.#known.clear());
@@ -43,7 +52,8 @@ export class Snapshots {
 
   /** Names of all tables, for the gate. */
   async names(): Promise<ReadonlySet<string>> {
-    return new Set(await this.#catalog.names());
+    const [names] = await Promise.all([this.#catalog.names(), this.#history.require()]);
+    return new Set(names);
   }
 
   /** @param table in lower case. Throws `not_found`/`table_not_found`. */
@@ -68,6 +78,7 @@ export class Snapshots {
     else {
       const read = await this.#catalog.read(table);
       if (read === undefined) {
+        await this.#history.require();
         throw new MiniodbError('not_found', `table ${table} does not exist`, { code: 'table_not_found' });
       }
       believed = { generation: read.generation, shards: read.config.shards };

@@ -1,4 +1,5 @@
 import { sqlName, sqlString } from '@miniodb/core/duckdb/instance.ts';
+import { finite, numberText, OVERFLOW } from '@miniodb/core/encode/stored-columns.ts';
 import { type Column, type ColumnType, SQL_TYPES, type SqlType } from '@miniodb/core/table/schema.ts';
 
 /**
@@ -6,46 +7,6 @@ import { type Column, type ColumnType, SQL_TYPES, type SqlType } from '@miniodb/
  * answer does not depend on when a row was flushed. Numbers as text are written as in row lines (as JSON.stringify
  * does), and a number that its column cannot hold is shown by a wider one.
  */
-
-const OVERFLOW = sqlName('~overflow');
-
-/** @param stored the column of the file, if it has it; @param overflow whether the file has `~overflow` */
-export function columnOfFile(stored: Column | undefined, { name, type }: Column, overflow: boolean): string {
-  const to = SQL_TYPES[type];
-  const from = stored && SQL_TYPES[stored.type];
-  if (from === to) return from === 'JSON' ? `CAST(${sqlName(stored!.name)} AS JSON)` : sqlName(stored!.name);
-  const value = stored === undefined ? `NULL::${to}` : cast(sqlName(stored.name), SQL_TYPES[stored.type], to);
-  if (!overflow || to === 'BIGINT' || to === 'BOOLEAN') return value;
-  // What the narrower column could not hold exactly is in the overflow, and the wider one may hold it.
-  return `coalesce(${exactValue(stored?.name ?? name, to)}, ${value})`;
-}
-
-function exactValue(name: string, to: 'DOUBLE' | 'VARCHAR' | 'JSON'): string {
-  const path = sqlString(`$.${JSON.stringify(name)}`);
-  if (to === 'JSON') return `json_extract(${OVERFLOW}, ${path})`;
-  const text = `json_extract_string(${OVERFLOW}, ${path})`;
-  return to === 'VARCHAR' ? text : finite(`TRY_CAST(${text} AS DOUBLE)`);
-}
-
-function cast(value: string, from: SqlType, to: SqlType): string {
-  if (from === 'DOUBLE' && to === 'VARCHAR') return numberText(`CAST(to_json(${value}) AS VARCHAR)`);
-  if (from === 'DOUBLE' && to === 'JSON')
-    return `CAST(${withoutZero(`CAST(to_json(${value}) AS VARCHAR)`)} AS JSON)`;
-  return to === 'JSON' ? `to_json(${value})` : `CAST(${value} AS ${to})`;
-}
-
-/** @param text of a number as DuckDB's JSON writes it: 1.0, 1e21, 1e-7 */
-function numberText(text: string): string {
-  return `regexp_replace(${withoutZero(text)}, 'e([0-9])', 'e+\\1')`;
-}
-
-function withoutZero(text: string): string {
-  return `regexp_replace(${text}, '\\.0$', '')`;
-}
-
-function finite(value: string): string {
-  return `CASE WHEN isfinite(${value}) THEN ${value} END`;
-}
 
 /** As what a column is read from a line. As VARCHAR, a number would come as DuckDB writes it: 1e-7 as 1e-07. */
 export function typeInLine({ type }: Column): SqlType {

@@ -1,4 +1,5 @@
 import { sqlName, sqlString } from '@miniodb/core/duckdb/instance.ts';
+import { columnOfFile } from '@miniodb/core/encode/stored-columns.ts';
 import {
   type Column,
   foldName,
@@ -7,7 +8,7 @@ import {
   SQL_TYPES,
   type TableSchema,
 } from '@miniodb/core/table/schema.ts';
-import { columnOfFile, columnOfLine, rebuiltPayload, typeInLine } from './stored-values.ts';
+import { columnOfLine, rebuiltPayload, typeInLine } from './stored-values.ts';
 
 /** What one table of a query is read from: local files only. */
 export interface TableSource {

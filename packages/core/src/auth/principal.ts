@@ -44,6 +44,17 @@ export function requireRead(principal: Principal, tables: readonly string[]): vo
   });
 }
 
+/**
+ * What a write needs before it is known which table it is of: write on some. Throws
+ * `permission_denied`/`table_forbidden`.
+ */
+export function requireWriteSomewhere(principal: Principal): void {
+  if (principal.grants.allowSomewhere('write')) return;
+  throw new MiniodbError('permission_denied', `${principal.user} has no write grant on any table`, {
+    code: 'table_forbidden',
+  });
+}
+
 /** Throws `permission_denied`/`cluster_forbidden`. */
 export function requireClusterAdmin(principal: Principal): void {
   if (principal.grants.isClusterAdmin) return;

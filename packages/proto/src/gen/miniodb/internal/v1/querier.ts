@@ -13,13 +13,8 @@ export interface ExecuteRequest {
   sql: string;
   /** A JSON array of scalars, bound to $1, $2, … in order; text, because a Value would round large integers. */
   params_json: string;
-  /** Vouched for by the gateway; the querier decides about grants again. */
-  principal: string;
-  request_id: string;
   /** A write's position that the result must include; empty: none. */
   position: string;
-  /** The gateway's proof that it has authenticated the principal (core/auth/voucher.ts). */
-  voucher: string;
 }
 
 export interface ExecuteResponse {
@@ -51,7 +46,7 @@ export interface ExecuteTrailer {
 }
 
 function createBaseExecuteRequest(): ExecuteRequest {
-  return { sql: "", params_json: "", principal: "", request_id: "", position: "", voucher: "" };
+  return { sql: "", params_json: "", position: "" };
 }
 
 export const ExecuteRequest: MessageFns<ExecuteRequest> = {
@@ -62,17 +57,8 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
     if (message.params_json !== "") {
       writer.uint32(18).string(message.params_json);
     }
-    if (message.principal !== "") {
-      writer.uint32(26).string(message.principal);
-    }
-    if (message.request_id !== "") {
-      writer.uint32(34).string(message.request_id);
-    }
     if (message.position !== "") {
       writer.uint32(42).string(message.position);
-    }
-    if (message.voucher !== "") {
-      writer.uint32(50).string(message.voucher);
     }
     return writer;
   },
@@ -106,36 +92,12 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
             message.params_json = reader.string();
             continue;
           }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.principal = reader.string();
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.request_id = reader.string();
-            continue;
-          }
           case 5: {
             if (tag !== 42) {
               break;
             }
 
             message.position = reader.string();
-            continue;
-          }
-          case 6: {
-            if (tag !== 50) {
-              break;
-            }
-
-            message.voucher = reader.string();
             continue;
           }
         }
@@ -157,10 +119,7 @@ export const ExecuteRequest: MessageFns<ExecuteRequest> = {
     const message = createBaseExecuteRequest();
     message.sql = object.sql ?? "";
     message.params_json = object.params_json ?? "";
-    message.principal = object.principal ?? "";
-    message.request_id = object.request_id ?? "";
     message.position = object.position ?? "";
-    message.voucher = object.voucher ?? "";
     return message;
   },
 };
