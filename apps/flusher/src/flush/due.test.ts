@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ShardState } from '@miniodb/core/queue/seals.ts';
 import { DEFAULT_TABLE_CONFIG } from '@miniodb/core/table/config.ts';
-import { dueReason, isOverdue, isSettled, orphanSeals } from './due.ts';
+import { dueInMs, dueReason, isOverdue, isSettled, orphanSeals } from './due.ts';
+import { besidesMax } from './tasks.ts';
 
 const NOW_MS = 1_800_000_000_000;
 const CONFIG = { ...DEFAULT_TABLE_CONFIG, buffer_size: 100, flush_interval_seconds: 10 };
@@ -11,6 +12,7 @@ const NOTHING: ShardState = {
   nowMs: NOW_MS,
   unsealed: { rows: 0, bytes: 0, batches: 0 },
   oldestAcceptedMs: undefined,
+  isAsked: false,
   seals: [],
   jobsWaiting: 0,
   jobsActive: 0,
@@ -28,6 +30,21 @@ test('a shard is due by rows, age, bytes or batches, and not before', () => {
   assert.equal(dueReason(pending(1, 10_000), CONFIG), 'age');
   assert.equal(dueReason(pending(1, 0, { bytes: 32 * 1_048_576 }), CONFIG), 'bytes');
   assert.equal(dueReason(pending(1, 0, { batches: 1_000 }), CONFIG), 'batches');
+});
+
+test('what is asked for is due at once, unless flushes are paused', () => {
+  const asked = { ...pending(1, 0), isAsked: true };
+  assert.equal(dueReason(asked, CONFIG), 'asked');
+  assert.equal(dueInMs(asked, CONFIG), 0);
+  assert.equal(dueReason(asked, { ...CONFIG, flush_paused: true }), undefined);
+  // Which tells that nothing but the asking makes it due.
+  assert.equal(dueReason({ ...pending(100, 0), isAsked: true }, CONFIG), 'rows');
+});
+
+test('a flush that is only asked for waits for those of its shard', () => {
+  assert.equal(besidesMax({ kind: 'seal', reason: 'asked' }, 2), 1);
+  assert.equal(besidesMax({ kind: 'seal', reason: 'rows' }, 2), 2);
+  assert.equal(besidesMax({ kind: 'drive', sealId: 'a' }, 2), 2);
 });
 
 test('a shard that its owner leaves for several intervals is anybody’s', () => {

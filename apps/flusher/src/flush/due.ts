@@ -1,7 +1,7 @@
 import type { ShardState } from '@miniodb/core/queue/seals.ts';
 import type { TableConfig } from '@miniodb/core/table/config.ts';
 
-export type DueReason = 'rows' | 'age' | 'bytes' | 'batches';
+export type DueReason = 'rows' | 'age' | 'bytes' | 'batches' | 'asked';
 
 /** Compressed bytes, and batches, that make a flush due however few the rows are. */
 const DUE_BYTES = 32 * 1_048_576;
@@ -14,7 +14,7 @@ const ORPHAN_SEAL_MS = 5_000;
 
 /**
  * Why a shard's flush is due, or undefined. Nothing is held back once it is due, and nothing flushed before; of a paused
- * table nothing is due.
+ * table nothing is due, asked for or not. `asked` when nothing else makes it so.
  */
 export function dueReason(state: ShardState, config: TableConfig): DueReason | undefined {
   if (state.oldestAcceptedMs === undefined || config.flush_paused) return undefined;
@@ -22,12 +22,14 @@ export function dueReason(state: ShardState, config: TableConfig): DueReason | u
   if (state.nowMs - state.oldestAcceptedMs >= config.flush_interval_seconds * 1_000) return 'age';
   if (state.unsealed.bytes >= DUE_BYTES) return 'bytes';
   if (state.unsealed.batches >= DUE_BATCHES) return 'batches';
+  if (state.isAsked) return 'asked';
   return undefined;
 }
 
-/** Milliseconds until age alone makes it due, or undefined when it never will. */
+/** Milliseconds until it is due though nothing more comes, or undefined when it never will be. */
 export function dueInMs(state: ShardState, config: TableConfig): number | undefined {
   if (state.oldestAcceptedMs === undefined || config.flush_paused) return undefined;
+  if (state.isAsked) return 0;
   return state.oldestAcceptedMs + config.flush_interval_seconds * 1_000 - state.nowMs;
 }
 

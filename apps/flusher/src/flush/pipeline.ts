@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Encoder } from '@miniodb/core/encode/encoder.ts';
+import type { ClusterIdWatch } from '@miniodb/core/placement/cluster-id-watch.ts';
 import type { JobConsumer } from '@miniodb/core/queue/jobs.ts';
 import {
   readSeal,
@@ -49,6 +50,8 @@ export interface FlushContext {
   readonly workDir: string;
   readonly log: Log;
   readonly metrics: FlusherMetrics;
+  /** Nothing is stored unless Redis and the bucket belong together. */
+  readonly history: Pick<ClusterIdWatch, 'requireLately'>;
 }
 
 /** Fixes what is oldest in a seal and completes its jobs. False when there was nothing to seal. */
@@ -84,6 +87,7 @@ export async function driveSeal(
   signal: AbortSignal,
 ): Promise<void> {
   const started = performance.now();
+  context.history.requireLately();
   const sealed = await readSeal(context.redis, ref, sealId);
   if (sealed === undefined) return;
   const fetched = await fetchPayloads(context.redis, ref, sealed);

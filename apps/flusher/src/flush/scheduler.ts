@@ -15,7 +15,7 @@ import type { FlushContext } from './pipeline.ts';
 import { type OwnSeal, Runner } from './runner.ts';
 import { Strays } from './strays.ts';
 import { Sweep } from './sweep.ts';
-import { type Task, taskName, tasksOf } from './tasks.ts';
+import { besidesMax, type Task, taskName, tasksOf } from './tasks.ts';
 import { Turns } from './turns.ts';
 import { WatchList } from './watch-list.ts';
 
@@ -231,7 +231,7 @@ export class Scheduler {
       shard: key,
       sinceMs: before.get(taskName(task)) ?? now,
       tableMax: config.flush_workers,
-      shardMax: atOnceMax,
+      shardMax: besidesMax(task, atOnceMax),
     }));
     if (works.length === 0) this.#due.delete(key);
     else this.#due.set(key, works);

@@ -1,13 +1,13 @@
 import type { ShardState } from '@miniodb/core/queue/seals.ts';
 import type { TableConfig } from '@miniodb/core/table/config.ts';
-import { dueReason, orphanSeals } from './due.ts';
+import { type DueReason, dueReason, orphanSeals } from './due.ts';
 
 /** What there can be to do on a shard, each worth a slot of its own. */
 export type Task =
   /** A seal whose flusher died or failed, from encode to commit. */
   | { readonly kind: 'drive'; readonly sealId: string }
   /** What is oldest, from claim to commit. */
-  | { readonly kind: 'seal' }
+  | { readonly kind: 'seal'; readonly reason: DueReason }
   /** Jobs that announce nothing any more. */
   | { readonly kind: 'clear' };
 
@@ -31,11 +31,20 @@ export function tasksOf(state: ShardState, config: TableConfig, view: ShardView)
     .map((sealId) => ({ kind: 'drive', sealId }));
   if (view.isSealing) return tasks;
   const sealsWaiting = state.seals.filter(({ id }) => !view.held.has(id)).length;
-  const isDue = sealsWaiting < SEALS_WAITING_MAX && dueReason(state, config) !== undefined;
-  if (isDue) tasks.push({ kind: 'seal' });
+  const reason = sealsWaiting < SEALS_WAITING_MAX ? dueReason(state, config) : undefined;
+  if (reason !== undefined) tasks.push({ kind: 'seal', reason });
   // A seal claims jobs as well.
   else if (view.hasStrays) tasks.push({ kind: 'clear' });
   return tasks;
+}
+
+/**
+ * Flushes of a shard that may run at once with this one. One that is only asked for waits for those under way: whoever
+ * waits for a commit writes again right after it, so what all of them ask for meanwhile goes into one file, and not each
+ * into its own.
+ */
+export function besidesMax(task: Task, shardMax: number): number {
+  return task.kind === 'seal' && task.reason === 'asked' ? 1 : shardMax;
 }
 
 export function taskName(task: Task): string {

@@ -8,7 +8,13 @@ import { Profile } from './accept.ts';
 import { GroupCommit, type Submission } from './batch.ts';
 import type { Enqueued, Enqueuer, Group } from './enqueue.ts';
 
-const ENQUEUED: Enqueued = { duplicate: false, position: 'g:1', madeColumns: false };
+const ENQUEUED: Enqueued = {
+  duplicate: false,
+  position: 'g:1',
+  seq: '1',
+  put: undefined,
+  madeColumns: false,
+};
 
 /** Of a gateway only the grouping: enqueues are answered by `enqueue`, from the types that a group has of `c`. */
 function groupsOf(

@@ -46,9 +46,16 @@ export class ByteBudget {
       take: (bytes) => {
         if (held === undefined)
           throw new MiniodbError('cancelled', 'the call is over', { code: 'cancelled' });
-        if (this.#taken > held && this.#taken + bytes > this.#bytesMax) throw this.#refusal();
+        this.#requireRoom(held, bytes);
         held += bytes;
         this.#add(bytes);
+      },
+      requireRoom: (bytes) => this.#requireRoom(held ?? 0, bytes),
+      give: (bytes) => {
+        if (held === undefined) return;
+        const given = Math.min(held, bytes);
+        held -= given;
+        this.#add(-given);
       },
       release: () => {
         if (held !== undefined) this.#add(-held);
@@ -66,6 +73,10 @@ export class ByteBudget {
     } finally {
       share.release();
     }
+  }
+
+  #requireRoom(held: number, bytes: number): void {
+    if (this.#taken > held && this.#taken + bytes > this.#bytesMax) throw this.#refusal();
   }
 
   #add(bytes: number): void {
@@ -86,6 +97,10 @@ export class ByteBudget {
 export interface Share {
   /** Throws `resource_exhausted`/`too_much_in_flight`, and `cancelled` after the release. */
   take(bytes: number): void;
+  /** Throws as `take` would, and takes nothing: what is only announced is not in memory yet. */
+  requireRoom(bytes: number): void;
+  /** Gives that much back, at most what there is. */
+  give(bytes: number): void;
   /** Gives all back; a second time it does nothing. */
   release(): void;
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdCompressSync } from 'node:zlib';
 import type { JobProducer } from '@miniodb/core/queue/jobs.ts';
+import type { CommitTarget } from '@miniodb/core/queue/look-commits.ts';
 import { type PutAnswer, type PutBatch, type PutRequest, sendPut } from '@miniodb/core/queue/put.ts';
 import { type Redis, whenReady } from '@miniodb/core/redis/client.ts';
 import type { RedisClock } from '@miniodb/core/redis/clock.ts';
@@ -47,6 +48,10 @@ export interface Enqueued {
   readonly duplicate: boolean;
   /** A query that is given this sees at least these rows. */
   readonly position: string;
+  /** Put sequence of its last batch, or a later one. */
+  readonly seq: string;
+  /** What to await the commit of; undefined of a duplicate, whose batches nobody knows any more. */
+  readonly put: CommitTarget | undefined;
   /** The table may have columns that the view at hand lacked. */
   readonly madeColumns: boolean;
 }
@@ -84,6 +89,8 @@ export class Enqueuer {
           return {
             duplicate: answer.status === 'duplicate',
             position: `${view.generation}:${answer.seq}`,
+            seq: answer.seq,
+            put: answer.status === 'ok' ? putOf(request, answer.seq) : undefined,
             madeColumns: request.columns.length > 0,
           };
         case 'stale':
@@ -177,6 +184,10 @@ export class Enqueuer {
       { code: 'outcome_unknown', cause: lastError },
     );
   }
+}
+
+function putOf({ putId, batches }: PutRequest, seq: string): CommitTarget {
+  return { kind: 'put', putId, seq, batches: batches.map(({ id, shard }) => ({ id, shard })) };
 }
 
 /** Whether sending the same again soon may do better. Only asked while nothing can have been applied yet. */

@@ -8,7 +8,9 @@ import type { Ack, BatchInput, BatchReceipt, CallContext, RowInput, WriteReceipt
 import type { GatewayMetrics } from '../metrics.ts';
 import type { LiveTable, Tables } from '../table/tables.ts';
 import { Turns } from './accept-all.ts';
+import { awaitCommit, requireFlushes } from './await-commit.ts';
 import type { GroupCommit, Submission } from './batch.ts';
+import type { CommitWatch } from './commit-watch.ts';
 import { storeRows } from './store.ts';
 
 /** How long a batch_id is remembered. */
@@ -20,12 +22,16 @@ const HASH_PIECE_BYTES = 2 ** 21;
 export interface WriteContext {
   readonly tables: Tables;
   readonly groups: GroupCommit;
+  readonly commits: CommitWatch;
   readonly durability: Durability;
   readonly clock: RedisClock;
   readonly metrics: GatewayMetrics;
 }
 
-/** The way of a write: accept, then shard, batch and enqueue with whoever else writes to the table, then the answer. */
+/**
+ * The way of a write: accept, then shard, batch and enqueue with whoever else writes to the table, then, where that is
+ * wanted, wait for the commit, then the answer.
+ */
 export async function writeRow(
   context: WriteContext,
   tableName: string,
@@ -71,6 +77,7 @@ export async function writeBatch(
   const done = { accepted, rejected, errors, ack, batchId };
   if (enqueued === undefined) return { ...done, duplicate: false, position: '' };
   context.metrics.rowsAccepted(table.name, accepted, (performance.now() - started) / 1_000);
+  if (ack === 'committed') await awaitCommit(context, table, enqueued, request.batchId !== '', call);
   await failpoint('gw.reply');
   return { ...done, duplicate: enqueued.duplicate, position: enqueued.position };
 }
@@ -82,12 +89,9 @@ async function settleAck(
   table: LiveTable,
 ): Promise<Exclude<Ack, 'default'>> {
   const ack = wanted === 'default' ? table.config.ack : wanted;
-  if (ack === 'committed') {
-    throw new MiniodbError('failed_precondition', 'the committed acknowledgement is not available', {
-      code: 'ack_not_available',
-    });
-  }
-  if (ack === 'durable') await context.durability.require();
+  // A commit in a Redis that may forget it would be one no more than it would be durable.
+  if (ack !== 'queued') await context.durability.require();
+  if (ack === 'committed') requireFlushes(table);
   return ack;
 }
 

@@ -2,9 +2,10 @@ import type { Redis } from '../redis/client.ts';
 import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import { addVerb, type LuaArgument } from '../redis/script.ts';
 import { MiniodbError } from '../runtime/errors.ts';
-import { type FixedKeys, GLOBAL_KEYS, ProtocolKeys, shardName } from '../table/keys.ts';
+import { type FixedKeys, ProtocolKeys, shardName } from '../table/keys.ts';
 import { COLUMNS_PER_TABLE_MAX, type Column, type ColumnType, isColumnType } from '../table/schema.ts';
 import { type BatchMeta, formatBatchMeta } from './batch-meta.ts';
+import { hint } from './hint.ts';
 import type { JobProducer } from './jobs.ts';
 
 export interface PutBatch {
@@ -86,7 +87,7 @@ export async function sendPut(
   const [error, reply] = replies[request.batches.length]!;
   if (error !== null) throw error;
   const answer = parsePutAnswer(reply);
-  if (answer.status === 'ok') hint(redis, request);
+  if (answer.status === 'ok') hint(redis, request.table, shardsOf(request));
   else {
     // The transaction added the jobs all the same; without this, refused writes would pile them up.
     const jobs = request.batches.map((batch) => ({ shard: shardName(batch.shard), id: batch.id }));
@@ -169,18 +170,6 @@ function asColumnType(text: string): ColumnType {
   throw new MiniodbError('data_corrupted', `unknown column type ${text}`, { code: 'schema_corrupted' });
 }
 
-let hintCount = 0;
-
-/** Every hint scores differently, so that settling one never takes a newer one away. */
-function hint(redis: Redis, request: PutRequest): void {
-  hintCount = (hintCount + 1) % 1_000;
-  const score = Date.now() * 1_000 + hintCount;
-  const shards = new Set(request.batches.map((batch) => batch.shard));
-  const members = [...shards].flatMap((shard) => [score, `${request.table}|${shardName(shard)}`]);
-  // Idle flushers wait to be told of the first; while a shard has its hint, they look often anyway. What is lost only
-  // delays: they look at every table now and then.
-  redis
-    .zadd(GLOBAL_KEYS.dirty, ...members)
-    .then((added) => (Number(added) > 0 ? redis.publish(GLOBAL_KEYS.hinted, '') : 0))
-    .catch(() => {});
+function shardsOf(request: PutRequest): string[] {
+  return [...new Set(request.batches.map((batch) => shardName(batch.shard)))];
 }

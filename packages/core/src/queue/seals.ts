@@ -172,6 +172,8 @@ export interface ShardState {
   readonly unsealed: { readonly rows: number; readonly bytes: number; readonly batches: number };
   /** Accept time of the oldest unsealed batch. */
   readonly oldestAcceptedMs: number | undefined;
+  /** Somebody wants it flushed now (ask-flush.ts). */
+  readonly isAsked: boolean;
   readonly seals: readonly { readonly id: string; readonly sealedMs: number }[];
   readonly jobsWaiting: number;
   readonly jobsActive: number;
@@ -212,6 +214,7 @@ export async function lookAtShard(redis: Redis, fixed: FixedKeys, ref: ShardRef)
       batches: asNumber('look', counts[2]),
     },
     oldestAcceptedMs: oldest === '' ? undefined : Number(oldest),
+    isAsked: asNumber('look', reply[8]) === 1,
     seals: asPairs('look', reply[4]).map(([id, sealedMs]) => ({ id, sealedMs: Number(sealedMs) })),
     jobsWaiting: asNumber('look', reply[5]),
     jobsActive: asNumber('look', reply[6]),
