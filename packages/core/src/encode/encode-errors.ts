@@ -29,3 +29,13 @@ export function rowCountMismatch(
 export function encodeCancelled(cause: unknown): MiniodbError {
   return new MiniodbError('cancelled', 'encoding was cancelled', { code: 'cancelled', cause });
 }
+
+export function cannotRewrite(encoder: string): MiniodbError {
+  return new MiniodbError('failed_precondition', `${encoder} only writes files`, {
+    code: 'encoder_cannot_rewrite',
+  });
+}
+
+export function unreadableFile(cause: unknown): MiniodbError {
+  return new MiniodbError('data_corrupted', 'a file cannot be read', { code: 'unreadable_file', cause });
+}

@@ -21,6 +21,22 @@ export interface Encoder {
   close(): Promise<void>;
 }
 
+/** The port that makes other files of files, for compaction. One adapter: DuckDB; parquetjs-lite refuses. */
+export interface Rewriter {
+  /**
+   * The rows of files as other files: every row once, every column and `payload` reads as it did. Errors as encode's,
+   * and `data_corrupted`/`unreadable_file` when an input cannot be read; `failed_precondition`/`encoder_cannot_rewrite`
+   * from an encoder that only writes.
+   */
+  rewrite(job: RewriteJob, signal?: AbortSignal): Promise<EncodedFile[]>;
+  /** Key-value metadata of files, in the order of the paths. Errors as rewrite's. */
+  footers(
+    paths: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<readonly Readonly<Record<string, string>>[]>;
+  close(): Promise<void>;
+}
+
 export interface EncodeJob {
   readonly batches: readonly EncodeBatch[];
   /** The table's schema when it was sealed; holds every field of every batch that may be a column. */
@@ -30,6 +46,31 @@ export interface EncodeJob {
   readonly workDir: string;
   /** Key-value metadata for every footer; the encoder adds `miniodb.part` ("1") and `miniodb.parts` ("n"). */
   readonly footer: Readonly<Record<string, string>>;
+}
+
+export interface RewriteJob {
+  /** Of one table, whole and checked. */
+  readonly inputs: readonly StoredFile[];
+  /** Every column of the inputs, as wide as each of them has it at the least. */
+  readonly schema: TableSchema;
+  readonly target: RewriteTarget;
+  readonly workDir: string;
+  /** As of EncodeJob. */
+  readonly footer: Readonly<Record<string, string>>;
+}
+
+/** One file, of rows that are all of that day (and id); or a packed file for each day, and a mixed one beyond the cap. */
+export type RewriteTarget =
+  | { readonly kind: 'one'; readonly day: string; readonly id: string | undefined }
+  | { readonly kind: 'days'; readonly filesMax: number };
+
+/** A local file with what its index entry says of it. */
+export interface StoredFile {
+  readonly path: string;
+  readonly rows: number;
+  /** Beside id and timestamp: [name, column type]; RAW_PAYLOAD_COLUMN among them. */
+  readonly columns: readonly (readonly [string, string])[];
+  readonly overflow: boolean;
 }
 
 export interface EncodeBatch {

@@ -1,6 +1,8 @@
-import type { EncodeJob } from './encoder.ts';
-
 /** The key-value metadata of one file: the job's own, and which part of how many it is (1-based). */
-export function footerOf(job: EncodeJob, part: number, parts: number): Readonly<Record<string, string>> {
-  return { ...job.footer, 'miniodb.part': String(part), 'miniodb.parts': String(parts) };
+export function footerOf(
+  footer: Readonly<Record<string, string>>,
+  part: number,
+  parts: number,
+): Readonly<Record<string, string>> {
+  return { ...footer, 'miniodb.part': String(part), 'miniodb.parts': String(parts) };
 }

@@ -7,8 +7,8 @@ import { profileValue } from '../table/profile.ts';
 import { type Column, RAW_PAYLOAD_COLUMN, SQL_TYPES, type SqlType } from '../table/schema.ts';
 import { decodeRows, type Row } from './decode-rows.ts';
 import { digestOf } from './digest.ts';
-import { cannotStore, encodeCancelled, rowCountMismatch } from './encode-errors.ts';
-import { ENTRY_IDS_MAX, type EncodedFile, type EncodeJob, type Encoder } from './encoder.ts';
+import { cannotRewrite, cannotStore, encodeCancelled, rowCountMismatch } from './encode-errors.ts';
+import { ENTRY_IDS_MAX, type EncodedFile, type EncodeJob, type Encoder, type Rewriter } from './encoder.ts';
 import { footerOf } from './footer.ts';
 import { type PlannedFile, planLayout, summariseDays } from './layout.ts';
 import { compareUtf8 } from './utf8-order.ts';
@@ -23,7 +23,7 @@ const ROWS_PER_TURN = 500;
  * the calling thread: 22,000 rows of 8 columns a second, 20 times the CPU of DuckDB. It refuses what the library would corrupt: integers beyond 2^53, timestamps before 1970, and a
  * column named `__proto__`.
  */
-export class ParquetJsEncoder implements Encoder {
+export class ParquetJsEncoder implements Encoder, Rewriter {
   readonly name = 'parquetjs-lite';
 
   async encode(job: EncodeJob, signal?: AbortSignal): Promise<EncodedFile[]> {
@@ -37,6 +37,14 @@ export class ParquetJsEncoder implements Encoder {
     const files: EncodedFile[] = [];
     for (const file of plan) files.push(await writeOneFile(job, plan, file, rowsOf.get(file)!, signal));
     return files;
+  }
+
+  async rewrite(): Promise<EncodedFile[]> {
+    throw cannotRewrite(this.name);
+  }
+
+  async footers(): Promise<readonly Readonly<Record<string, string>>[]> {
+    throw cannotRewrite(this.name);
   }
 
   async close(): Promise<void> {}
@@ -101,7 +109,7 @@ async function writeOneFile(
   const part = plan.indexOf(file) + 1;
   const path = join(job.workDir, `part-${part}.parquet`);
   const schema = parquetSchema(columns, ids, has);
-  const footer = footerOf(job, part, plan.length);
+  const footer = footerOf(job.footer, part, plan.length);
   await writeRows(path, schema, footer, rows, columns, signal);
   const times = rows.map(({ micros }) => micros).sort(compareMicros);
   return {
