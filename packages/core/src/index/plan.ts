@@ -21,7 +21,7 @@ export interface IndexedFile {
 
 /** What a plan is about, for people and for `doctor`: the verbs never look inside. */
 export interface PlanText {
-  readonly kind: 'compact' | 'retain' | 'cleanup' | 'delete' | 'replace';
+  readonly kind: 'compact' | 'retain' | 'cleanup' | 'delete' | 'replace' | 'restore';
   readonly by: string;
   readonly shard?: string;
   readonly inputs: number;

@@ -21,6 +21,8 @@ export interface TableSnapshot {
   readonly schemaVersion: string;
   readonly schema: TableSchema;
   readonly pending: ReadonlyMap<string, BatchMeta>;
+  /** Ids of pending batches in order, for each shard. */
+  readonly pendingOfShards: readonly (readonly string[])[];
 }
 
 export type SnapshotAnswer =
@@ -68,7 +70,8 @@ export async function takeSnapshot(
   const isOlder =
     usable !== undefined &&
     (BigInt(seq) < BigInt(usable.seq) || BigInt(indexToken) < BigInt(usable.indexToken));
-  const pending = pendingOf(asArray('snapshot', reply[7]), usable);
+  const ofShards = asArray('snapshot', reply[7]);
+  const pending = pendingOf(ofShards, usable);
   if (isOlder || pending === undefined) return { status: 'regressed' };
   const snapshot: TableSnapshot = {
     table,
@@ -81,6 +84,9 @@ export async function takeSnapshot(
     schemaVersion: asText('snapshot', reply[5]),
     schema: reply[6] === null ? usable!.schema : parseSchema(asPairs('snapshot', reply[6])),
     pending,
+    pendingOfShards: ofShards.map((shard) =>
+      asPairs('snapshot', asArray('snapshot', shard)[0]).map(([id]) => id),
+    ),
   };
   return { status, snapshot };
 }
