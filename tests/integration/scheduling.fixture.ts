@@ -108,7 +108,8 @@ export async function startTestScheduler(slots: number): Promise<TestScheduler> 
   await clock.start(redis);
   const jobs = new JobConsumer(redis, 'flusher-1');
   const metrics = new FlusherMetrics();
-  const context = { redis, clock, fixed, jobs, encoder, store, workDir: directory, log, metrics };
+  const history = { requireLately: () => {} };
+  const context = { redis, history, clock, fixed, jobs, encoder, store, workDir: directory, log, metrics };
   const ownership = new Ownership(membership, 'flusher-1');
   const listener = await server.connect();
   const scheduler = new Scheduler(context, listener, ownership, DEFAULT_TABLE_CONFIG, slots);

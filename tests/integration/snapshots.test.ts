@@ -117,7 +117,9 @@ describe('a querier whose Redis goes back to an older state', () => {
 
   const openSnapshots = async () => {
     const connection = await server.connect();
-    const snapshots = new Snapshots(connection, fixed, DEFAULT_TABLE_CONFIG);
+    const snapshots = new Snapshots(connection, fixed, DEFAULT_TABLE_CONFIG, {
+      require: async () => {},
+    });
     const see = async (table: Table) => {
       const { snapshot, files } = await snapshots.view(table.name);
       return { files: files.map((file) => file.key), pending: [...snapshot.pending.keys()] };

@@ -68,7 +68,7 @@ export const FLUSHING: readonly Mutation[] = [
   {
     step: 'hint',
     breaks: 'nobody says that there is a first hint',
-    file: 'packages/core/src/queue/put.ts',
+    file: 'packages/core/src/queue/hint.ts',
     from: 'Number(added) > 0 ?',
     to: 'Number(added) > 1_000 ?',
     testFile: 'tests/integration/scheduling.test.ts',

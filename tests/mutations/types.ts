@@ -131,7 +131,7 @@ export const TYPES: readonly Mutation[] = [
   {
     step: 'query',
     breaks: 'a wider column does not look into the overflow of a file',
-    file: 'apps/querier/src/query/stored-values.ts',
+    file: 'packages/core/src/encode/stored-columns.ts',
     from: 'if (!overflow || to',
     to: 'if (overflow || to',
     testFile: 'tests/integration/types.test.ts',
@@ -140,7 +140,7 @@ export const TYPES: readonly Mutation[] = [
   {
     step: 'query',
     breaks: 'a number of a file becomes text in another spelling than a pending one',
-    file: 'apps/querier/src/query/stored-values.ts',
+    file: 'packages/core/src/encode/stored-columns.ts',
     from: "if (from === 'DOUBLE' && to === 'VARCHAR') return",
     to: "if (from === 'DOUBLE' && to === 'VARCHAR' && value === '') return",
     testFile: 'tests/integration/types.test.ts',

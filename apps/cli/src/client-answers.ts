@@ -34,9 +34,62 @@ export interface TableList {
   readonly total: number;
 }
 
+export interface FlushReceipt {
+  readonly flushed: boolean;
+  readonly pending_rows: number;
+  /** Why it is not flushed; empty otherwise. */
+  readonly message: string;
+}
+
 export interface Receipt {
   readonly success: boolean;
   readonly message: string;
+}
+
+/** Of a dry run: what would leave, and stay. */
+export interface Cleanup {
+  /** Why older rows stay; empty when none do. */
+  readonly message: string;
+  /** RFC 3339. */
+  readonly before: string;
+  readonly files: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** A backup or a restore, under way or ended. */
+export interface Task {
+  readonly id: string;
+  readonly kind: string;
+  readonly table: string;
+  readonly target: string;
+  readonly state: string;
+  readonly progress: { readonly step: string; readonly done: number; readonly of: number } | null;
+  readonly result: {
+    readonly backup: string;
+    readonly rows: number;
+    readonly files: number;
+    readonly size_bytes: number;
+    readonly copied_bytes: number;
+  } | null;
+  readonly failure: { readonly code: string; readonly message: string } | null;
+}
+
+export interface AskedTask {
+  readonly task: Task;
+}
+
+export interface BackupList {
+  readonly backups: readonly {
+    readonly id: string;
+    readonly created_at: string;
+    readonly rows: number;
+    readonly files: number;
+    readonly size_bytes: number;
+    readonly filter: { readonly id: string; readonly day: string };
+    /** Code of what is wrong with it; empty: nothing. */
+    readonly flaw: string;
+  }[];
 }
 
 export interface QueryBody {
@@ -73,7 +126,15 @@ const INFO: Shape = {
 export const RECEIPT: Shape = { success: 'boolean', message: 'string' };
 export const TABLE_LIST: Shape = { tables: 'array' };
 export const CHANGED_TABLE: Shape = { table_info: INFO };
+export const FLUSHED_TABLE: Shape = { flushed: 'boolean', pending_rows: 'number', message: 'string' };
 export const DROPPED_TABLE: Shape = { files_deleted: 'number' };
+export const CLEANUP: Shape = {
+  message: 'string',
+  before: 'string',
+  files: 'number',
+  rows: 'number',
+  bytes: 'number',
+};
 export const HEALTH: Shape = { status: 'string', version: 'string', details: 'object' };
 export const DESCRIPTION: Shape = {
   table_info: INFO,
@@ -88,6 +149,15 @@ export const DESCRIPTION: Shape = {
   pending_rows: 'number',
   pending_bytes: 'number',
 };
+export const TASK: Shape = {
+  id: 'string',
+  kind: 'string',
+  table: 'string',
+  target: 'string',
+  state: 'string',
+};
+export const ASKED_TASK: Shape = { task: TASK };
+export const BACKUP_LIST: Shape = { backups: 'array' };
 export const QUERY_BODY: Shape = {
   result_json: 'string',
   columns: 'array',

@@ -83,12 +83,55 @@ export class RestClient {
     return this.#call({ method: 'PATCH', path, send, changes: true, shape: answers.CHANGED_TABLE });
   }
 
+  flushTable(name: string, wait: boolean): Promise<Answer<answers.FlushReceipt>> {
+    const send = JSON.stringify({ wait });
+    const path = `${tablePath(name)}/flush`;
+    return this.#call({ method: 'POST', path, send, changes: true, shape: answers.FLUSHED_TABLE });
+  }
+
   dropTable(
     name: string,
     options: { readonly ifExists: boolean; readonly cascade: boolean },
   ): Promise<Answer<{ readonly files_deleted: number }>> {
     const path = `${tablePath(name)}?if_exists=${options.ifExists}&cascade=${options.cascade}`;
     return this.#call({ method: 'DELETE', path, changes: true, shape: answers.DROPPED_TABLE });
+  }
+
+  /** @param olderThan an age such as `30d`, or an RFC 3339 time */
+  cleanupTable(name: string, olderThan: string, dryRun: boolean): Promise<Answer<answers.Cleanup>> {
+    const send = JSON.stringify({ older_than: olderThan, dry_run: dryRun });
+    const path = `${tablePath(name)}/cleanup`;
+    return this.#call({ method: 'POST', path, send, changes: !dryRun, shape: answers.CLEANUP });
+  }
+
+  /** Only asks for it: lookAtTask tells how far it is. */
+  backupTable(
+    table: string,
+    part: { readonly id: string; readonly day: string },
+  ): Promise<Answer<answers.AskedTask>> {
+    const send = JSON.stringify({ table, ...part, wait: false });
+    const path = '/v1/backup/trigger';
+    return this.#call({ method: 'POST', path, send, changes: true, shape: answers.ASKED_TASK });
+  }
+
+  /** Likewise. @param wanted.backup an id, or a beginning of one, or empty: the newest */
+  restoreTable(
+    table: string,
+    wanted: { readonly backup: string; readonly target: string; readonly mode: string },
+  ): Promise<Answer<answers.AskedTask>> {
+    const send = JSON.stringify({ table, ...wanted, wait: false });
+    const path = '/v1/backup/recover';
+    return this.#call({ method: 'POST', path, send, changes: true, shape: answers.ASKED_TASK });
+  }
+
+  lookAtTask(id: string): Promise<Answer<answers.Task>> {
+    const path = `/v1/backups/${encodeURIComponent(id)}`;
+    return this.#call({ method: 'GET', path, changes: false, shape: answers.TASK });
+  }
+
+  listBackups(table: string): Promise<Answer<answers.BackupList>> {
+    const path = `${tablePath(table)}/backups`;
+    return this.#call({ method: 'GET', path, changes: false, shape: answers.BACKUP_LIST });
   }
 
   /** @param params JSON scalars, numbers that a double does not hold as JSON.rawJSON objects */

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addCompletionCommand } from './completion.ts';
 import { addConfigCommands } from './config.ts';
+import { addDataCommand } from './data.ts';
 import { addDevCommand, runDev } from './dev.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { addHealthCommand } from './health.ts';
@@ -18,6 +19,7 @@ addDevCommand(program, async (options) => {
   process.exitCode = await runDev(options);
 });
 addTableCommand(program);
+addDataCommand(program);
 addQueryCommand(program);
 addHealthCommand(program);
 addMonitorCommand(program);

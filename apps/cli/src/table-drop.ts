@@ -1,5 +1,5 @@
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { agreed } from './agreed.ts';
 import { addClientOptions, type ClientOptions, parseTableName, withClient } from './client-command.ts';
 import { EXIT } from './exit-codes.ts';
 import { count } from './output-text.ts';
@@ -43,16 +43,4 @@ Examples:
         return undefined;
       }),
     );
-}
-
-/** Only yes is yes: neither a bare return nor the end of the input. */
-async function agreed(question: string): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
-  try {
-    const answer = await Promise.race([lines.question(`${question} [y/N] `), closed]);
-    return /^y(es)?$/i.test(answer.trim());
-  } finally {
-    lines.close();
-  }
 }

@@ -13,9 +13,18 @@ export function flusherConfig(settings: Settings) {
       settings.get('MINIODB_FLUSH_CONCURRENCY'),
       Math.floor(encodeMemoryMiB / encodeMemoryMiBMin(encodeThreads)),
     ),
+    backupUrl: settings.get('MINIODB_BACKUP_URL'),
+    backupAccessKey: settings.get('MINIODB_BACKUP_ACCESS_KEY'),
+    backupSecretKey: settings.get('MINIODB_BACKUP_SECRET_KEY'),
     encoder: settings.get('MINIODB_ENCODER'),
     encodeMemoryMiB,
     encodeThreads,
+    compactEveryMs: settings.get('MINIODB_COMPACT_SECONDS') * 1_000,
+    compactMemoryMiB: settings.get('MINIODB_COMPACT_MEMORY_MIB'),
+    sweepEveryMs: settings.get('MINIODB_SWEEP_SECONDS') * 1_000,
+    retainEveryMs: settings.get('MINIODB_RETENTION_SECONDS') * 1_000,
+    objectGraceMs: settings.get('MINIODB_OBJECT_GRACE_SECONDS') * 1_000,
+    orphanScanEveryMs: settings.get('MINIODB_ORPHAN_SCAN_SECONDS') * 1_000,
   };
 }
 

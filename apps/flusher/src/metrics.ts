@@ -38,6 +38,51 @@ export class FlusherMetrics extends Metrics {
     [],
   );
 
+  readonly #compactedIn: Counter<'table'> = this.tableCounter(
+    'miniodb_flusher_compaction_inputs_total',
+    'Files that compaction took out of the index',
+  );
+  readonly #compactedOut: Counter<'table'> = this.tableCounter(
+    'miniodb_flusher_compaction_outputs_total',
+    'Files that compaction put in their place',
+  );
+  readonly #compactionSeconds: Histogram = this.seconds(
+    'miniodb_flusher_compaction_seconds',
+    'From plan to swap',
+    [],
+  );
+  readonly #compactionsNotTaken: Counter<'status'> = this.counter(
+    'miniodb_flusher_compactions_not_taken_total',
+    'Rewrites whose inputs or plan were gone when they were done',
+    ['status'],
+  );
+  readonly #swept: Counter<'kind'> = this.counter(
+    'miniodb_flusher_objects_deleted_total',
+    'Objects deleted: doomed ones left the index, orphans never were in it',
+    ['kind'],
+  );
+  readonly #scansRefused: Counter = this.counter(
+    'miniodb_flusher_orphan_scans_refused_total',
+    'Scans that found more orphans than files: nothing was deleted, somebody has to look',
+    [],
+  );
+
+  readonly #removedFiles: Counter<'kind'> = this.counter(
+    'miniodb_flusher_files_removed_total',
+    'Files that retention and cleanups took out of tables',
+    ['kind'],
+  );
+  readonly #removedRows: Counter<'kind'> = this.counter(
+    'miniodb_flusher_rows_removed_total',
+    'Rows that retention and cleanups took out of tables',
+    ['kind'],
+  );
+  readonly #retentionRefused: Counter<'reason'> = this.counter(
+    'miniodb_flusher_retention_refused_total',
+    'Tables whose retention was not done because clocks contradict each other',
+    ['reason'],
+  );
+
   flushed(
     table: string,
     rows: number,
@@ -70,7 +115,35 @@ export class FlusherMetrics extends Metrics {
     this.#drift.inc({ counter });
   }
 
+  removed(kind: 'retention' | 'cleanup', removed: { readonly files: number; readonly rows: number }): void {
+    this.#removedFiles.inc({ kind }, removed.files);
+    this.#removedRows.inc({ kind }, removed.rows);
+  }
+
+  retentionRefused(reason: string): void {
+    this.#retentionRefused.inc({ reason });
+  }
+
   setAside(batches: number): void {
     this.#setAside.inc(batches);
+  }
+
+  compacted(table: string, inputs: number, outputs: number, seconds: number): void {
+    const of = this.ofTable(table);
+    this.#compactedIn.inc(of, inputs);
+    this.#compactedOut.inc(of, outputs);
+    this.#compactionSeconds.observe(seconds);
+  }
+
+  compactionNotTaken(status: string): void {
+    this.#compactionsNotTaken.inc({ status });
+  }
+
+  swept(kind: 'doomed' | 'orphan'): void {
+    this.#swept.inc({ kind });
+  }
+
+  scanRefused(): void {
+    this.#scansRefused.inc();
   }
 }

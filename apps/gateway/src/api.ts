@@ -1,4 +1,6 @@
 import type { Principal } from '@miniodb/core/auth/principal.ts';
+import type { BackupInfo, RestoreMode, TaskProgress, TaskResult } from '@miniodb/core/backup/requests.ts';
+import type { TaskFailure } from '@miniodb/core/queue/tasks.ts';
 import type { TableConfig, TableConfigInput } from '@miniodb/core/table/config.ts';
 import type { ColumnType } from '@miniodb/core/table/schema.ts';
 
@@ -20,7 +22,21 @@ export interface GatewayApi {
   /** By name. @param pattern a glob; the empty string is every table. Only tables that the caller may read or administer. */
   listTables(pattern: string, call: CallContext): Promise<readonly TableInfo[]>;
   describeTable(table: string, call: CallContext): Promise<TableDescription>;
+  /** Takes rows out by their timestamp. @param wanted.olderThan an age such as `30d`, or an RFC 3339 time */
+  cleanupTable(
+    table: string,
+    wanted: { readonly olderThan: string; readonly dryRun: boolean },
+    call: CallContext,
+  ): Promise<CleanupReceipt>;
+  /** @param waits until what is pending now is in committed files */
+  flushTable(table: string, waits: boolean, call: CallContext): Promise<FlushReceipt>;
   updateTable(table: string, change: TableChange, call: CallContext): Promise<TableInfo>;
+  backupTable(table: string, wanted: BackupInput, call: CallContext): Promise<TaskInfo>;
+  restoreTable(table: string, wanted: RestoreInput, call: CallContext): Promise<TaskInfo>;
+  /** Newest first. */
+  listBackups(table: string, call: CallContext): Promise<readonly BackupInfo[]>;
+  /** A backup or restore that somebody asked for within the last week. @param id that its answer named */
+  lookAtTask(id: string, call: CallContext): Promise<TaskInfo>;
   query(request: QueryInput, call: CallContext): Promise<QueryOutput>;
   stats(call: CallContext): Promise<StatsReport>;
   nodes(call: CallContext): Promise<readonly NodeInfo[]>;
@@ -33,6 +49,8 @@ export interface CallContext {
   readonly requestId: string;
   /** Fires when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
+  /** When its deadline passes, by this machine's clock; absent where it has none. */
+  readonly deadlineMs?: number | undefined;
   /** Of the request as it was sent; absent where nobody counted. */
   readonly bodyBytes?: number;
   /** Told which tables a query turned out to be about, in lower case, before it is known whether they exist. */
@@ -116,6 +134,65 @@ export interface HealthReport {
   readonly version: string;
   /** For example `redis: ok`, `queriers: 1`, `flushers: 2`. */
   readonly details: Readonly<Record<string, string>>;
+}
+
+/** Of a dry run: what would leave, and stay. */
+export interface CleanupReceipt {
+  /** RFC 3339: rows from before it leave. */
+  readonly before: string;
+  readonly dryRun: boolean;
+  readonly files: number;
+  readonly rows: number;
+  readonly bytes: number;
+  /** Files that hold rows from before and from after: they stay whole. */
+  readonly filesLeft: number;
+  /** All rows of these. */
+  readonly rowsLeft: number;
+  /** Of pending batches that hold some from before, and were not flushed. */
+  readonly pendingRows: number;
+}
+
+export interface FlushReceipt {
+  /** Everything that was pending when it was asked for is in committed files. */
+  readonly flushed: boolean;
+  /** Of the table now, what was written meanwhile included; before the flush where it was not waited for. */
+  readonly pendingRows: number;
+  /** Why it is not flushed, for people; empty otherwise. */
+  readonly message: string;
+}
+
+export interface BackupInput {
+  /** Only files that may hold rows of it; empty: all. */
+  readonly id: string;
+  /** Only what may be of it, `YYYY-MM-DD`; empty: all. */
+  readonly day: string;
+  /** For its end, for some minutes; otherwise it is only asked for. */
+  readonly waits: boolean;
+}
+
+export interface RestoreInput {
+  /** An id, a beginning of one (the newest is meant), or empty: the newest. */
+  readonly backup: string;
+  /** Empty: the table itself. */
+  readonly target: string;
+  readonly mode: RestoreMode;
+  readonly waits: boolean;
+}
+
+export interface TaskInfo {
+  /** Of a backup, its own. */
+  readonly id: string;
+  readonly kind: 'backup' | 'restore';
+  /** That it reads. */
+  readonly table: string;
+  /** That it writes; of a backup the same. */
+  readonly target: string;
+  readonly state: 'waiting' | 'running' | 'done' | 'failed';
+  readonly progress: TaskProgress | undefined;
+  /** Of one that is done. */
+  readonly result: TaskResult | undefined;
+  /** Why it failed, or why its last attempt did. */
+  readonly failure: TaskFailure | undefined;
 }
 
 export interface DropReceipt {

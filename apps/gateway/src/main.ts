@@ -3,9 +3,12 @@ import { Directory } from '@miniodb/core/auth/directory.ts';
 import { openJwtCheck } from '@miniodb/core/auth/jwt.ts';
 import { TokenCheck } from '@miniodb/core/auth/token-check.ts';
 import { TokenStore } from '@miniodb/core/auth/token-store.ts';
+import { BACKUP_QUEUE, QUESTION_QUEUE } from '@miniodb/core/backup/requests.ts';
+import { CLEANUP_QUEUE } from '@miniodb/core/index/cleanup.ts';
 import { Membership } from '@miniodb/core/placement/members.ts';
 import { JobProducer } from '@miniodb/core/queue/jobs.ts';
 import { readPendingBytes } from '@miniodb/core/queue/table-counts.ts';
+import { TaskQueue } from '@miniodb/core/queue/tasks.ts';
 import { closeRedis, openRedis, whenReady } from '@miniodb/core/redis/client.ts';
 import { RedisClock } from '@miniodb/core/redis/clock.ts';
 import { Durability } from '@miniodb/core/redis/durability.ts';
@@ -33,14 +36,18 @@ import { openAuthentication } from './server/authenticate.ts';
 import { openGatewayGrpc } from './server/grpc.ts';
 import { openRest } from './server/rest.ts';
 import { ensureFileTables } from './table/file-tables.ts';
+import { KnownHistory } from './table/history.ts';
 import { Tables } from './table/tables.ts';
 import { GroupCommit } from './write/batch.ts';
 import { ByteBudget } from './write/budget.ts';
+import { CommitWatch } from './write/commit-watch.ts';
 import { Enqueuer } from './write/enqueue.ts';
 
 const REDIS_WAIT_MS = 30_000;
 /** Calls under way may take this long to end once the process drains. */
 const DRAIN_CALLS_MS = 20_000;
+/** Of them, those that wait for a commit: they still have to be answered. */
+const DRAIN_COMMITS_MS = 15_000;
 
 const config = configureRole('gateway', gatewayConfig);
 const log = openLog('gateway', config.nodeId, config.logLevel);
@@ -56,19 +63,22 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
   const durability = new Durability(redis);
   durability.start();
   const fixed = new FixedKeys('single');
-  const tables = new Tables(redis, fixed, clock, config);
-  // Before the default one: the file may say how many shards it begins with.
-  await ensureFileTables(redis, fixed, () => clock.nowMs(), config, log);
-  await tables.ensureDefault();
-  const producer = new JobProducer(redis);
-  const groups = new GroupCommit(tables, new Enqueuer(redis, producer, fixed, clock));
-  const budget = new ByteBudget(config.inflightBytesMax, metrics);
-
   const membership = new Membership(redis, log, {
     id: config.nodeId,
     role: 'gateway',
     address: `${config.advertisedHost}:${config.grpcPort}`,
   });
+  const history = new KnownHistory(redis, membership, log);
+  await history.start();
+  const tables = new Tables(redis, fixed, clock, config, history);
+  // Before the default one: the file may say how many shards it begins with.
+  await ensureFileTables(redis, fixed, () => clock.nowMs(), config, log);
+  await tables.ensureDefault();
+  const producer = new JobProducer(redis);
+  const groups = new GroupCommit(tables, new Enqueuer(redis, producer, fixed, clock));
+  const commits = new CommitWatch(redis, fixed);
+  const budget = new ByteBudget(config.inflightBytesMax, metrics);
+
   const audit = await openAudit({
     enabled: config.audit,
     path: config.auditFile,
@@ -101,8 +111,18 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
   const secret = new ClusterSecret(redis, 0);
   // Made while there is memory for it: queries must be answered by a full Redis too.
   await secret.current();
+  const cleanups = new TaskQueue(redis, CLEANUP_QUEUE);
+  const backups = {
+    tasks: new TaskQueue(redis, BACKUP_QUEUE),
+    questions: new TaskQueue(redis, QUESTION_QUEUE),
+    tables,
+    clock,
+    tablesMax: config.tablesMax,
+  };
   const gateway = openGateway({
-    write: { tables, groups, durability, clock, metrics },
+    backups,
+    cleanups,
+    write: { tables, groups, commits, durability, clock, metrics },
     query: {
       gate,
       tables,
@@ -145,7 +165,7 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
     port: config.adminPort,
     metrics,
     log,
-    notReadyBecause: () => (redis.status === 'ready' ? undefined : `redis is ${redis.status}`),
+    notReadyBecause: () => (redis.status === 'ready' ? history.trouble?.message : `redis is ${redis.status}`),
   });
   await membership.join();
   grpc.setServing(true);
@@ -154,16 +174,20 @@ async function start(config: GatewayConfig): Promise<RunningRole> {
   return {
     async drain() {
       await membership.leave();
+      commits.drain(DRAIN_COMMITS_MS);
       // Both stop taking calls at once; those under way get their answers.
       await Promise.all([grpc.close(DRAIN_CALLS_MS), rest.close(DRAIN_CALLS_MS)]);
+      commits.close();
       await audit.close();
       stopForgetting();
       await memory.stop();
       queriers.close();
       gate.close();
       durability.stop();
+      await history.stop();
       clock.stop();
       await producer.close();
+      await Promise.all([backups.tasks.close(), backups.questions.close(), cleanups.close()]);
       await closeRedis(redis);
       await admin.close();
     },

@@ -1,3 +1,4 @@
+import type { ClusterIdWatch } from '@miniodb/core/placement/cluster-id-watch.ts';
 import { asMiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Log } from '@miniodb/core/runtime/log.ts';
 import type { FlusherMetrics } from '../metrics.ts';
@@ -17,13 +18,21 @@ export class Upkeep {
   readonly #tasks: readonly UpkeepTask[];
   readonly #log: Log;
   readonly #metrics: FlusherMetrics;
+  readonly #history: Pick<ClusterIdWatch, 'require'>;
   readonly #stop = new AbortController();
   #loops: readonly Promise<void>[] = [];
 
-  constructor(tasks: readonly UpkeepTask[], log: Log, metrics: FlusherMetrics) {
+  /** @param history nothing runs unless Redis and the bucket belong together: tasks delete objects by what Redis says */
+  constructor(
+    tasks: readonly UpkeepTask[],
+    log: Log,
+    metrics: FlusherMetrics,
+    history: Pick<ClusterIdWatch, 'require'>,
+  ) {
     this.#tasks = tasks;
     this.#log = log;
     this.#metrics = metrics;
+    this.#history = history;
   }
 
   start(): void {
@@ -40,7 +49,7 @@ export class Upkeep {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        await task.run(signal);
+        if (await this.#mayRun()) await task.run(signal);
       } catch (thrown) {
         if (signal.aborted) return;
         const error = asMiniodbError(thrown);
@@ -48,6 +57,16 @@ export class Upkeep {
         this.#log.error({ event: 'upkeep_failed', task: task.name, err: error });
       }
       await pause(task.everyMs, signal);
+    }
+  }
+
+  /** The watch says why not, once. While Redis is away the task finds that out by itself. */
+  async #mayRun(): Promise<boolean> {
+    try {
+      await this.#history.require();
+      return true;
+    } catch (error) {
+      return asMiniodbError(error).kind === 'unavailable';
     }
   }
 }

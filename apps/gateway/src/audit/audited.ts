@@ -108,6 +108,23 @@ export function audited(api: GatewayApi, auditor: Auditor, canonical: (table: st
         (own) => api.describeTable(table, own),
         none,
       ),
+    cleanupTable: (table, wanted, call) =>
+      watch(
+        {
+          operation: 'cleanup',
+          table,
+          call,
+          details: { older_than: cutTable(wanted.olderThan), dry_run: wanted.dryRun },
+        },
+        (own) => api.cleanupTable(table, wanted, own),
+        ({ rows, files, before }) => ({ records: rows, details: { files, before } }),
+      ),
+    flushTable: (table, waits, call) =>
+      watch(
+        { operation: 'flush', table, call, details: { wait: waits } },
+        (own) => api.flushTable(table, waits, own),
+        ({ flushed }) => ({ records: 0, details: { flushed } }),
+      ),
     updateTable: (table, change, call) =>
       watch(
         {
@@ -120,6 +137,35 @@ export function audited(api: GatewayApi, auditor: Auditor, canonical: (table: st
           },
         },
         (own) => api.updateTable(table, change, own),
+        none,
+      ),
+    backupTable: (table, wanted, call) =>
+      watch(
+        { operation: 'backup', table, call, details: { id: cutTable(wanted.id), day: cutTable(wanted.day) } },
+        (own) => api.backupTable(table, wanted, own),
+        ({ id, state, result }) => ({ records: result?.rows ?? 0, details: { task: id, state } }),
+      ),
+    restoreTable: (table, wanted, call) =>
+      watch(
+        {
+          operation: 'restore',
+          table: wanted.target === '' ? table : wanted.target,
+          call,
+          details: { from_table: cutTable(table), backup: cutTable(wanted.backup), mode: wanted.mode },
+        },
+        (own) => api.restoreTable(table, wanted, own),
+        ({ id, state, result }) => ({ records: result?.rows ?? 0, details: { task: id, state } }),
+      ),
+    listBackups: (table, call) =>
+      watch(
+        { operation: 'list_backups', table, call, details: {} },
+        (own) => api.listBackups(table, own),
+        (backups) => ({ records: backups.length }),
+      ),
+    lookAtTask: (id, call) =>
+      watch(
+        { operation: 'look_at_task', table: undefined, call, details: { task: cutTable(id) }, merge: true },
+        (own) => api.lookAtTask(id, own),
         none,
       ),
     query: (request, call) =>

@@ -84,7 +84,20 @@ export function guarded(api: GatewayApi, guards: Guards): GatewayApi {
     dropTable: (table, options, call) => other(call, () => api.dropTable(table, options, call)),
     listTables: (pattern, call) => other(call, () => api.listTables(pattern, call)),
     describeTable: (table, call) => other(call, () => api.describeTable(table, call)),
+    cleanupTable: (table, wanted, call) => other(call, () => api.cleanupTable(table, wanted, call)),
+    // It waits as long as a write that waits for its commit, and a full Redis needs it most.
+    flushTable: (table, waits, call) =>
+      admitted(
+        writes,
+        call,
+        (run) => run(),
+        () => api.flushTable(table, waits, call),
+      ),
     updateTable: (table, change, call) => other(call, () => api.updateTable(table, change, call)),
+    backupTable: (table, wanted, call) => other(call, () => api.backupTable(table, wanted, call)),
+    restoreTable: (table, wanted, call) => other(call, () => api.restoreTable(table, wanted, call)),
+    listBackups: (table, call) => other(call, () => api.listBackups(table, call)),
+    lookAtTask: (id, call) => other(call, () => api.lookAtTask(id, call)),
     stats: (call) => other(call, () => api.stats(call)),
     nodes: (call) => other(call, () => api.nodes(call)),
     health: (call) => api.health(call),

@@ -279,11 +279,26 @@ test('HealthCheck reports what the gateway found', async () => {
 
 test('methods that are not there yet say so', async () => {
   const { client } = await serve();
-  const unary = await failure(client.triggerBackup({ id: '', day: '', table: '' }));
-  assert.deepEqual([unary.kind, unary.code], ['unimplemented', 'unimplemented']);
-  assert.match(unary.message, /TriggerBackup/);
   const stream = client.queryStream({ sql: 'x', format: 0, params: [], position: '' });
   assert.equal((await failure(stream[Symbol.asyncIterator]().next())).code, 'unimplemented');
+});
+
+test('TriggerBackup and RecoverData pass on what is wanted, and tell of the task', async () => {
+  const { api, client } = await serve();
+  const made = await client.triggerBackup({ id: 'i', day: '2026-01-01', table: 't' });
+  assert.deepEqual(api.backups, [{ table: 't', wanted: { id: 'i', day: '2026-01-01', waits: true } }]);
+  assert.deepEqual([made.success, made.files_backed_up], [true, 3]);
+  assert.match(made.message, /^backup-20260101-000000-abcdef: 5 rows/);
+  const recovered = await client.recoverData({ recovery_mode: undefined, force_overwrite: true, table: 't' });
+  assert.equal(api.restores[0]!.wanted.mode, 'replace');
+  assert.deepEqual([recovered.success, recovered.recovered_keys], [true, ['t/a']]);
+  const ofNode = {
+    recovery_mode: { $case: 'node_id', value: 'n' },
+    force_overwrite: false,
+    table: 't',
+  } as const;
+  const refused = await failure(client.recoverData(ofNode));
+  assert.deepEqual([refused.kind, refused.code], ['failed_precondition', 'node_recovery_unsupported']);
 });
 
 test('a call that the client gives up fires the signal of its context', async () => {

@@ -1,7 +1,6 @@
-import { ANONYMOUS, NOBODY, type Principal } from '@miniodb/core/auth/principal.ts';
+import { ANONYMOUS, type Principal } from '@miniodb/core/auth/principal.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Log } from '@miniodb/core/runtime/log.ts';
-import type { Admit } from '@miniodb/proto/admission.ts';
 import { decodeStrict } from '@miniodb/proto/decode.ts';
 import {
   OlapServiceService,
@@ -15,10 +14,13 @@ import { type ByteBudget, OBJECTS_FACTOR } from '../write/budget.ts';
 import { ackToWire } from './ack.ts';
 import type { Authentication } from './authenticate.ts';
 import { presentError } from './errors.ts';
+import { admitCallers } from './grpc-admit.ts';
+import { BACKUP_SERVICE, backupHandlers } from './grpc-backup.ts';
 import { decodeWrite, decodeWriteBatch } from './grpc-rows.ts';
 import { refusable, TABLES_SERVICE, tableHandlers } from './grpc-tables.ts';
 import { healthResponse } from './health.ts';
 import { requestIdOf } from './request-id.ts';
+import { answerInOrder } from './write-stream.ts';
 
 export interface GatewayGrpcOptions {
   readonly host: string;
@@ -43,17 +45,19 @@ const GATEWAY_SERVICE = {
   ...OlapServiceService,
   write: { ...OlapServiceService.write, requestDeserialize: (bytes: Buffer): Buffer => bytes },
   writeBatch: { ...OlapServiceService.writeBatch, requestDeserialize: (bytes: Buffer): Buffer => bytes },
+  writeStream: { ...OlapServiceService.writeStream, requestDeserialize: (bytes: Buffer): Buffer => bytes },
   query: {
     ...OlapServiceService.query,
     requestDeserialize: (bytes: Buffer) => decodeStrict(QueryRequest, bytes),
   },
   ...TABLES_SERVICE,
+  ...BACKUP_SERVICE,
 };
 
 type GatewayHandlers = Handlers<typeof GATEWAY_SERVICE>;
 
 /** It serves at once; health says so from the first `setServing(true)`. */
-export function openGatewayGrpc(
+export async function openGatewayGrpc(
   api: GatewayApi,
   budget: ByteBudget,
   log: Log,
@@ -68,38 +72,45 @@ export function openGatewayGrpc(
         principal: callerOf(call, authentication),
         requestId: requestIdOf(call.metadata('x-request-id')),
         signal: call.signal,
+        deadlineMs: call.deadlineMs,
       };
       contexts.set(call, context);
     }
     return context;
   };
-  const handlers = gatewayHandlers(api, budget, contextOf, options.textBytesMax ?? TEXT_BYTES_MAX);
+  const draining = new AbortController();
+  // Streams outlive what callers prove themselves with: it is asked for again at every request, and caches answer.
+  const checkCaller = async (call: ServerCall): Promise<void> => {
+    if (authentication.isRequired) await authentication.principalOf(call.metadata('authorization'));
+  };
+  const streams = { checkCaller, draining: draining.signal };
+  const handlers = gatewayHandlers(api, budget, contextOf, options.textBytesMax ?? TEXT_BYTES_MAX, streams);
   const service = implementService(GATEWAY_SERVICE, handlers, (error, call) => {
     const { principal, requestId } = contextOf(call);
     options.onFailed?.(principal.user, error);
     return presentError(error, requestId, log);
   });
-  return openGrpcServer({
+  const server = await openGrpcServer({
     ...options,
     services: [service],
     healthOf: ['olap.v1.OlapService'],
     reflection: true,
-    ...(authentication.isRequired ? { admit: admitCallers(authentication, log) } : {}),
+    admit: admitCallers(authentication, budget, log, options.onFailed),
   });
+  return {
+    ...server,
+    close: (graceMs) => {
+      draining.abort();
+      return server.close(graceMs);
+    },
+  };
 }
 
-/** Methods for everybody: load balancers have no credentials, and what reflection tells is public. */
-const OPEN_METHODS = /^\/(olap\.v1\.OlapService\/HealthCheck$|grpc\.health\.v1\.Health\/|grpc\.reflection\.)/;
-
-function admitCallers(authentication: Authentication, log: Log): Admit {
-  return async ({ path, metadata }) => {
-    if (OPEN_METHODS.test(path)) return NOBODY;
-    try {
-      return await authentication.principalOf(metadata('authorization'));
-    } catch (error) {
-      throw presentError(error, requestIdOf(metadata('x-request-id')), log);
-    }
-  };
+/** What streams of writes need beside each write. */
+interface Streams {
+  /** Throws when the caller is not let in any more. */
+  checkCaller(call: ServerCall): Promise<void>;
+  readonly draining: AbortSignal;
 }
 
 function callerOf({ admission }: ServerCall, { isRequired }: Authentication): Principal {
@@ -113,28 +124,38 @@ function gatewayHandlers(
   budget: ByteBudget,
   contextOf: (call: ServerCall) => CallContext,
   textBytesMax: number,
+  streams: Streams,
 ): GatewayHandlers {
+  const writeBatch = (bytes: Buffer, context: CallContext, checked?: () => Promise<void>) =>
+    budget.hold(bytes.length, async (share) => {
+      await checked?.();
+      const { input, complete } = await decodeWriteBatch(bytes, textBytesMax, share);
+      return batchResponse(complete(await api.writeBatch(input, { ...context, bodyBytes: bytes.length })));
+    });
   return {
     write: (bytes, call) =>
       budget.hold(bytes.length * OBJECTS_FACTOR, async () => {
         const { table, row } = decodeWrite(bytes);
         return refusable(api.writeRow(table, row, { ...contextOf(call), bodyBytes: bytes.length }));
       }),
-    writeBatch: (bytes, call) =>
-      budget.hold(bytes.length, async (share) => {
-        const { input, complete } = await decodeWriteBatch(bytes, textBytesMax, share);
-        const context = { ...contextOf(call), bodyBytes: bytes.length };
-        return batchResponse(complete(await api.writeBatch(input, context)));
-      }),
+    writeBatch: (bytes, call) => writeBatch(bytes, contextOf(call)),
+    writeStream: (requests, call) => {
+      const context = contextOf(call);
+      let count = 0;
+      const answer = async (bytes: Buffer, signal: AbortSignal) => {
+        count += 1;
+        const requestId = `${context.requestId}.${count}`;
+        return writeBatch(bytes, { ...context, requestId, signal }, () => streams.checkCaller(call));
+      };
+      return answerInOrder(requests, answer, { call: call.signal, draining: streams.draining });
+    },
     query: async ({ sql }, call) => {
       const { resultJson } = await api.query({ sql, params: [] }, contextOf(call));
       return { result_json: resultJson };
     },
     ...tableHandlers(api, contextOf),
     healthCheck: async (_request, call) => healthResponse(await api.health(contextOf(call)), new Date()),
-    triggerBackup: unimplemented('TriggerBackup'),
-    recoverData: unimplemented('RecoverData'),
-    writeStream: unimplementedStream('WriteStream'),
+    ...backupHandlers(api, contextOf),
     queryStream: unimplementedStream('QueryStream'),
   };
 }

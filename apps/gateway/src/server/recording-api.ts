@@ -1,12 +1,16 @@
+import type { BackupInfo } from '@miniodb/core/backup/requests.ts';
 import { DEFAULT_TABLE_CONFIG, type TableConfigInput } from '@miniodb/core/table/config.ts';
 import type {
+  BackupInput,
   BatchInput,
   CallContext,
   GatewayApi,
   QueryInput,
+  RestoreInput,
   RowInput,
   TableChange,
   TableInfo,
+  TaskInfo,
 } from '../api.ts';
 
 const INFO: TableInfo = {
@@ -18,6 +22,26 @@ const INFO: TableInfo = {
   status: 'active',
 };
 
+const TASK: TaskInfo = {
+  id: 'backup-20260101-000000-abcdef',
+  kind: 'backup',
+  table: 't',
+  target: 't',
+  state: 'done',
+  progress: undefined,
+  result: {
+    backup: 'backup-20260101-000000-abcdef',
+    table: 't',
+    files: 3,
+    rows: 5,
+    pendingRows: 2,
+    bytes: 7,
+    copiedBytes: 7,
+    keys: ['t/a'],
+  },
+  failure: undefined,
+};
+
 /** For the servers' tests: remembers what it was called with, and answers or throws what a test says. */
 export class RecordingApi implements GatewayApi {
   readonly rows: { table: string; row: RowInput; call: CallContext }[] = [];
@@ -25,7 +49,11 @@ export class RecordingApi implements GatewayApi {
   readonly tables: { table: string; config: TableConfigInput; ifNotExists: boolean }[] = [];
   readonly queries: { query: QueryInput; call: CallContext }[] = [];
   readonly drops: { table: string; ifExists: boolean; cascade: boolean }[] = [];
+  readonly cleanups: { table: string; olderThan: string; dryRun: boolean }[] = [];
+  readonly flushes: { table: string; waits: boolean }[] = [];
   readonly patterns: string[] = [];
+  readonly backups: { table: string; wanted: BackupInput }[] = [];
+  readonly restores: { table: string; wanted: RestoreInput }[] = [];
   readonly changes: { table: string; change: TableChange }[] = [];
   /** Thrown by every method while it is set. */
   failure: Error | undefined;
@@ -96,10 +124,57 @@ export class RecordingApi implements GatewayApi {
     };
   }
 
+  async cleanupTable(
+    table: string,
+    wanted: { readonly olderThan: string; readonly dryRun: boolean },
+    call: CallContext,
+  ) {
+    this.cleanups.push({ table, ...wanted });
+    await this.#answer(call);
+    return {
+      before: '2026-01-01T00:00:00.000000Z',
+      dryRun: wanted.dryRun,
+      files: 1,
+      rows: 2,
+      bytes: 3,
+      filesLeft: 4,
+      rowsLeft: 5,
+      pendingRows: 6,
+    };
+  }
+
+  async flushTable(table: string, waits: boolean, call: CallContext) {
+    this.flushes.push({ table, waits });
+    await this.#answer(call);
+    return { flushed: waits, pendingRows: 6, message: '' };
+  }
+
   async updateTable(table: string, change: TableChange, call: CallContext) {
     this.changes.push({ table, change });
     await this.#answer(call);
     return INFO;
+  }
+
+  async backupTable(table: string, wanted: BackupInput, call: CallContext): Promise<TaskInfo> {
+    this.backups.push({ table, wanted });
+    await this.#answer(call);
+    return TASK;
+  }
+
+  async restoreTable(table: string, wanted: RestoreInput, call: CallContext): Promise<TaskInfo> {
+    this.restores.push({ table, wanted });
+    await this.#answer(call);
+    return { ...TASK, kind: 'restore', id: 'restore-20260101-000000-abcdef' };
+  }
+
+  async listBackups(_table: string, call: CallContext): Promise<readonly BackupInfo[]> {
+    await this.#answer(call);
+    return [];
+  }
+
+  async lookAtTask(_id: string, call: CallContext): Promise<TaskInfo> {
+    await this.#answer(call);
+    return TASK;
   }
 
   async stats(call: CallContext) {

@@ -93,8 +93,8 @@ export function stringField(body: Record<string, unknown>, name: string, fallbac
   throw invalid('invalid_field', value === undefined ? `${name} is missing` : `${name} must be a string`);
 }
 
-export function booleanField(body: Record<string, unknown>, name: string): boolean {
-  const value = body[name] ?? false;
+export function booleanField(body: Record<string, unknown>, name: string, fallback = false): boolean {
+  const value = body[name] ?? fallback;
   if (typeof value === 'boolean') return value;
   throw invalid('invalid_field', `${name} must be true or false`);
 }

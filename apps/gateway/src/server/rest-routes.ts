@@ -1,3 +1,4 @@
+import { requireWriteSomewhere } from '@miniodb/core/auth/principal.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import { isRawNumber } from '@miniodb/core/table/exact-json.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
@@ -6,10 +7,11 @@ import { type ByteBudget, LINES_FACTOR, OBJECTS_FACTOR } from '../write/budget.t
 import { envelope } from '../write/parse-rows.ts';
 import { ackFromText } from './ack.ts';
 import { healthResponse } from './health.ts';
+import { addBackupRoutes } from './rest-backup.ts';
 import { bodyBytes, bodyObject, bodyObjectWithText, checkKnown, invalid, stringField } from './rest-body.ts';
 import { underBudget, type WriteHandler } from './rest-budget.ts';
-import { callerOf } from './rest-caller.ts';
-import { addTableRoutes } from './rest-tables.ts';
+import { callerOf, leaveBodyUnread } from './rest-caller.ts';
+import { addTableRoutes, type RouteTools } from './rest-tables.ts';
 
 export interface RouteLimits {
   readonly rowsBytesMax: number;
@@ -53,12 +55,14 @@ export function addRoutes(
     return { accepted, rejected, errors, duplicate, position, ack, batch_id: batchId };
   });
 
-  addTableRoutes(app, api, {
+  const tools: RouteTools = {
     call,
     object,
     checkJson: (request) => checkContentType(request, JSON_TYPES),
     refuseOtherMethods: (url, allowed) => refuseOtherMethods(app, url, allowed),
-  });
+  };
+  addTableRoutes(app, api, tools);
+  addBackupRoutes(app, api, tools);
 
   post(app, '/v1/query', JSON_TYPES, limits.jsonBytesMax, async (request, reply) => {
     checkKnown(request.query as object, [], 'parameter');
@@ -121,12 +125,23 @@ function postWrite(
     bodyLimit,
     onRequest: async (request, reply) => {
       checkContentType(request, types);
+      requireWriter(request, reply);
       admit(request, reply);
     },
     preParsing,
     handler,
   });
   refuseOtherMethods(app, url, ['POST']);
+}
+
+/** Before a byte of the body is read and counted: for whom writes nothing, it would only keep others from writing. */
+function requireWriter(request: FastifyRequest, reply: FastifyReply): void {
+  try {
+    requireWriteSomewhere(callerOf(request));
+  } catch (error) {
+    leaveBodyUnread(request, reply);
+    throw error;
+  }
 }
 
 function checkContentType(request: FastifyRequest, types: readonly string[]): void {
@@ -179,6 +194,7 @@ async function withContext<T>(
       principal: callerOf(request),
       requestId: request.id,
       signal: abort.signal,
+      deadlineMs: Date.now() + timeoutMs,
       bodyBytes: Buffer.isBuffer(request.body) ? request.body.length : 0,
     });
   } finally {

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import type { CallContext, GatewayApi } from '../api.ts';
 import { booleanField, checkKnown, invalid, stringField } from './rest-body.ts';
 import { changeOf, configOfJson, configWithNulls } from './table-config.ts';
-import { descriptionJson, nodesJson, statsJson, tableInfoJson } from './table-messages.ts';
+import { cleanupJson, descriptionJson, nodesJson, statsJson, tableInfoJson } from './table-messages.ts';
 
 /** What all routes of the data API are made with (rest-routes.ts). */
 export interface RouteTools {
@@ -71,6 +71,43 @@ export function addTableRoutes(app: FastifyInstance, api: GatewayApi, tools: Rou
     return { success: true, message: '', files_deleted: receipt.filesDeleted };
   });
   refuseOtherMethods('/v1/tables/:name', ['GET', 'HEAD', 'PATCH', 'DELETE']);
+
+  app.route({
+    method: 'POST',
+    url: '/v1/tables/:name/cleanup',
+    onRequest,
+    handler: async (request, reply) => {
+      parametersOf(request, []);
+      const body = await object(request);
+      checkKnown(body, ['older_than', 'dry_run'], 'field');
+      const wanted = {
+        olderThan: stringField(body, 'older_than'),
+        dryRun: booleanField(body, 'dry_run'),
+      };
+      return cleanupJson(
+        await call(request, reply, (context) => api.cleanupTable(nameOf(request), wanted, context)),
+      );
+    },
+  });
+  refuseOtherMethods('/v1/tables/:name/cleanup', ['POST']);
+
+  app.route({
+    method: 'POST',
+    url: '/v1/tables/:name/flush',
+    onRequest,
+    handler: async (request, reply) => {
+      parametersOf(request, []);
+      const body = Buffer.isBuffer(request.body) && request.body.length > 0 ? await object(request) : {};
+      checkKnown(body, ['wait'], 'field');
+      const waits = booleanField(body, 'wait', true);
+      const receipt = await call(request, reply, (context) =>
+        api.flushTable(nameOf(request), waits, context),
+      );
+      const { message, pendingRows, flushed } = receipt;
+      return { success: true, message, pending_rows: pendingRows, flushed };
+    },
+  });
+  refuseOtherMethods('/v1/tables/:name/flush', ['POST']);
 
   app.get('/v1/stats', async (request, reply) => {
     parametersOf(request, []);

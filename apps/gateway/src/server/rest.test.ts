@@ -48,6 +48,26 @@ describe('the server', () => {
     assertProblem(await post('/v1/tables/t/rows', 'x'.repeat(201)), 413, 'body_too_large');
   });
 
+  test('takes a client that leaves in the middle of its body for one that left, not for an error of ours', async () => {
+    let told = Promise.withResolvers<string>();
+    const { server } = await serve({
+      onFailed: (_user, error) => told.resolve((error as MiniodbError).code),
+    });
+    const bodies = [
+      { path: '/v1/query', length: 1_000 },
+      { path: '/v1/data', length: 1_000 },
+      { path: '/v1/tables/t/rows', length: 100_000 },
+    ];
+    for (const { path, length } of bodies) {
+      told = Promise.withResolvers();
+      const headers = { 'content-length': length };
+      const request = httpRequest({ port: server.port, method: 'POST', path, headers });
+      request.on('error', () => {});
+      request.write('{"sql":', () => request.destroy());
+      assert.equal(await told.promise, 'cancelled', path);
+    }
+  });
+
   test('answers what is no HTTP, or too large a header, with a problem', async () => {
     const { server } = await serve();
     const answerTo = async (bytes: string) => {
@@ -62,11 +82,11 @@ describe('the server', () => {
   });
 
   for (const [what, options, sent] of [
-    ['header', { headersTimeoutMs: 50 }, 'POST /v1/data HTTP/1.1\r\nhost: x\r\n'],
+    ['header', { headersTimeoutMs: 50 }, 'POST /v1/data HTTP/1.1\r\nhost: localhost\r\n'],
     [
       'body',
       { headersTimeoutMs: 50, requestTimeoutMs: 60 },
-      'POST /v1/data HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{',
+      'POST /v1/data HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{',
     ],
   ] as const) {
     test(`hangs up on a request whose ${what} does not come in time`, async () => {

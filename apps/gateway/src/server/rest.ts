@@ -34,6 +34,8 @@ export interface RestOptions {
   readonly requestTimeoutMs?: number;
   /** For the answer, from the end of the request. */
   readonly callTimeoutMs?: number;
+  /** Further ones are closed as they come. */
+  readonly connectionsMax?: number;
 }
 
 export interface RestServer {
@@ -53,6 +55,8 @@ const REQUEST_TIMEOUT_MS = 300_000;
 const CALL_TIMEOUT_MS = 300_000;
 /** Longer than the usual 60 s of load balancers, so that they close idle connections and not we, under a request. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** Of some 20 KB each while nothing is asked; half as many again as the writes that may be in work at once. */
+const CONNECTIONS_MAX = 15_000;
 /** How often Node looks for requests that are over their time. */
 const TIMEOUT_CHECK_MS = 2_000;
 
@@ -94,9 +98,9 @@ export async function openRest(
     reply.header('x-request-id', request.id);
     done();
   });
-  requireCaller(app, options.authentication);
+  requireCaller(app, options.authentication, options.host);
   app.setErrorHandler((error, request, reply) => {
-    options.onFailed?.(userOf(request), classified(error));
+    options.onFailed?.(userOf(request), classified(error, request));
     return sendProblem(reply, problem(error, request, log));
   });
   app.setNotFoundHandler((request) => {
@@ -105,6 +109,7 @@ export async function openRest(
     });
   });
   addRoutes(app, api, budget, limits);
+  app.server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX;
   await listen(app, options.host, options.port);
   return {
     port: (app.server.address() as AddressInfo).port,
@@ -135,16 +140,20 @@ async function shutDown(app: FastifyInstance, graceMs: number): Promise<void> {
 }
 
 function problem(thrown: unknown, request: FastifyRequest, log: Log): Problem {
-  return problemOf(presentError(classified(thrown), request.id, log));
+  return problemOf(presentError(classified(thrown, request), request.id, log));
 }
 
 function sendProblem(reply: FastifyReply, { status, headers, body }: Problem): FastifyReply {
   return reply.code(status).headers(headers).send(JSON.stringify(body));
 }
 
-/** Fastify's own errors; ours and everybody else's pass. */
-function classified(thrown: unknown): unknown {
-  if (!isFastifyError(thrown)) return thrown;
+/** Fastify's own errors, and Node's where a body has ended early; ours and everybody else's pass. */
+function classified(thrown: unknown, { raw }: FastifyRequest): unknown {
+  if (!isFastifyError(thrown)) {
+    if (thrown instanceof MiniodbError || !raw.destroyed || raw.complete) return thrown;
+    const message = 'the caller went away before all of the body had come';
+    return new MiniodbError('cancelled', message, { code: 'cancelled', cause: thrown });
+  }
   const refuse = (code: string, message: string) =>
     new MiniodbError('invalid_argument', message, { code, cause: thrown });
   switch (thrown.code) {

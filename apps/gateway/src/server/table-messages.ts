@@ -1,6 +1,6 @@
 import { SQL_TYPES } from '@miniodb/core/table/schema.ts';
 import type * as olap from '@miniodb/proto/gen/olap/v1/olap.ts';
-import type { NodeInfo, StatsReport, TableDescription, TableInfo } from '../api.ts';
+import type { CleanupReceipt, NodeInfo, StatsReport, TableDescription, TableInfo } from '../api.ts';
 
 /**
  * What the gateway tells of tables and nodes, as the messages of olap.v1. Over REST the same with numbers for int64, so
@@ -76,6 +76,40 @@ export function statsMessage({ buffer, redis, store }: StatsReport, now: Date): 
 
 function bigints(numbers: Readonly<Record<string, number>>): Record<string, bigint> {
   return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, BigInt(value)]));
+}
+
+export function cleanupJson(receipt: CleanupReceipt) {
+  const { before, dryRun, files, rows, bytes, filesLeft, rowsLeft, pendingRows } = receipt;
+  return {
+    success: true,
+    message: cleanupMessage(receipt),
+    dry_run: dryRun,
+    before,
+    files,
+    rows,
+    bytes,
+    files_left: filesLeft,
+    rows_left: rowsLeft,
+    pending_rows: pendingRows,
+  };
+}
+
+/** Why older rows stay; empty when none do. */
+function cleanupMessage({ dryRun, filesLeft, rowsLeft, pendingRows }: CleanupReceipt): string {
+  const reasons: string[] = [];
+  if (filesLeft > 0) {
+    reasons.push(
+      `${filesLeft} files hold rows from before and after that time: they stay whole, ${rowsLeft} rows, until their newest row is older`,
+    );
+  }
+  if (pendingRows > 0) {
+    reasons.push(
+      dryRun
+        ? `${pendingRows} rows are pending in batches with older rows: they are flushed first`
+        : `${pendingRows} rows are pending still in batches with older rows`,
+    );
+  }
+  return reasons.join('; ');
 }
 
 export function nodesJson(nodes: readonly NodeInfo[]) {

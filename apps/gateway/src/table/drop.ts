@@ -43,7 +43,10 @@ export async function dropTable(
         );
       case 'gone':
         // Where another drop was faster, there was no such table for a moment, at the least.
-        if (options.ifExists) return { filesDeleted: 0 };
+        if (options.ifExists) {
+          await tables.requireHistory();
+          return { filesDeleted: 0 };
+        }
         throw tableNotFound(name);
     }
   } finally {

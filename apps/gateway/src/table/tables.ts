@@ -13,6 +13,7 @@ import { parseSchema } from '@miniodb/core/table/stored-schema.ts';
 import { rfc3339FromMs } from '@miniodb/core/table/timestamp.ts';
 import { LRUCache } from 'lru-cache';
 import type { GatewayConfig } from '../config.ts';
+import type { KnownHistory } from './history.ts';
 
 /** A table with the schema as it was when it was read. Both may be stale: put decides. */
 export interface LiveTable extends Table {
@@ -34,15 +35,23 @@ export class Tables {
   readonly #catalog: Catalog;
   readonly #clock: RedisClock;
   readonly #config: TablesConfig;
+  readonly #history: KnownHistory;
   readonly #views = new LRUCache<string, Promise<LiveTable | undefined>>({
     max: VIEWS_MAX,
     ttl: VIEW_MAX_AGE_MS,
   });
 
-  constructor(redis: Redis, fixed: FixedKeys, clock: RedisClock, config: TablesConfig) {
+  constructor(
+    redis: Redis,
+    fixed: FixedKeys,
+    clock: RedisClock,
+    config: TablesConfig,
+    history: KnownHistory,
+  ) {
     this.#redis = redis;
     this.#clock = clock;
     this.#config = config;
+    this.#history = history;
     this.#catalog = new Catalog(redis, fixed, config.tableDefaults);
   }
 
@@ -63,8 +72,10 @@ export class Tables {
   /** The table that rows are written to, created (as the principal's) when that is allowed. */
   async forWrite(name: string, principal: Principal = ANONYMOUS): Promise<LiveTable> {
     const canonical = this.canonical(name);
+    this.#history.requireForWrites();
     const table = await this.#view(canonical);
     if (table !== undefined) return table;
+    await this.#history.requireForCreation();
     if (!this.#config.autoCreateTables) throw tableNotFound(name);
     await this.#create(canonical, {}, principal);
     return this.#fresh(canonical);
@@ -78,7 +89,13 @@ export class Tables {
   }
 
   async names(): Promise<ReadonlySet<string>> {
-    return new Set(await this.#catalog.names());
+    const [names] = await Promise.all([this.#catalog.names(), this.#history.require()]);
+    return new Set(names);
+  }
+
+  /** Before it is said that a table is not there. Throws as KnownHistory.require. */
+  requireHistory(): Promise<void> {
+    return this.#history.require();
   }
 
   /** Throws `already_exists`/`table_already_exists` unless ifNotExists. */
@@ -89,6 +106,7 @@ export class Tables {
     principal: Principal = ANONYMOUS,
   ): Promise<void> {
     const canonical = this.canonical(name);
+    await this.#history.requireForCreation();
     const outcome = await this.#create(canonical, config, principal);
     if (outcome === 'exists' && !ifNotExists) {
       throw new MiniodbError('already_exists', `table ${name} already exists`, {
@@ -126,7 +144,7 @@ export class Tables {
     const createdAt = rfc3339FromMs(this.#clock.nowMs());
     try {
       const checked = checkTableConfig(config);
-      const owner = this.#ownerOf(principal);
+      const owner = this.ownerOf(principal);
       return await this.#catalog.create(canonical, checked, this.#config.tablesMax, createdAt, owner);
     } catch (error) {
       throw asCreateFailure(error);
@@ -136,10 +154,11 @@ export class Tables {
   }
 
   /** undefined: nobody in particular, while permissions are off. */
-  #ownerOf({ user }: Principal): TableOwner | undefined {
+  ownerOf({ user }: Principal): TableOwner | undefined {
     if (user === ANONYMOUS.user) return undefined;
-    const limits = this.#config.permissions?.limits;
-    const tablesMax = (limits?.[user] ?? limits?.['*'])?.max_tables ?? Number.MAX_SAFE_INTEGER;
+    // Users may be called as members of every object are.
+    const limits = new Map(Object.entries(this.#config.permissions?.limits ?? {}));
+    const tablesMax = (limits.get(user) ?? limits.get('*'))?.max_tables ?? Number.MAX_SAFE_INTEGER;
     return { user, tablesMax };
   }
 

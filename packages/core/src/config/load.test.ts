@@ -178,3 +178,21 @@ permissions: { enabled: true, roles: { r: ["table:*:read"] }, users: { u: [r] } 
   assert.deepEqual(again.problems, []);
   assert.deepEqual(entriesAsObject(effectiveEntries(again)), entriesAsObject(entries));
 });
+
+test('credentials in the URL of the store, or of its endpoint, are refused without being shown', () => {
+  for (const url of [
+    's3://hush:hush@bucket',
+    's3://hush@bucket',
+    's3://bucket?endpoint=http://hush:hush@h:9000',
+    's3://bucket?region=r&endpoint=http%3A%2F%2Fhush%40h%3A9000',
+  ]) {
+    assert.throws(
+      () => loadSettings('gateway', { env: { MINIODB_STORE_URL: url }, args: [], directory: scratch }),
+      (error: Error) => {
+        assert.match(error.message, /MINIODB_STORE_URL: has credentials in it/);
+        assert.ok(!error.message.includes('hush'), error.message);
+        return true;
+      },
+    );
+  }
+});

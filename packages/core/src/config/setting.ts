@@ -70,5 +70,7 @@ export function masked({ secret }: Setting, value: unknown): unknown {
   const url = URL.parse(String(value));
   if (url === null) return '***';
   if (url.password !== '') url.password = '***';
+  const endpoint = URL.parse(url.searchParams.get('endpoint') ?? '');
+  if (endpoint !== null && endpoint.password !== '') url.searchParams.set('endpoint', '***');
   return url.href;
 }

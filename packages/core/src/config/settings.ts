@@ -26,6 +26,10 @@ export const SETTINGS = {
   MINIODB_STORE_URL: setting(
     z
       .url({ protocol: /^(file|s3)$/ })
+      .refine(isWithoutCredentials, {
+        error: 'has credentials in it, which belong into the settings for them',
+        abort: true,
+      })
       .describe('file:///path or s3://bucket?endpoint=http://host:9000&region=us-east-1'),
     'file:///var/lib/miniodb/olap-data',
     {
@@ -162,6 +166,33 @@ export const SETTINGS = {
     paths: ['flusher.flush_concurrency'],
     about: 'flushes at a time; each holds the payloads of one seal',
   }),
+  MINIODB_BACKUP_URL: optionalSetting(
+    z
+      .url({ protocol: /^(file|s3)$/ })
+      .refine(isWithoutCredentials, {
+        error: 'has credentials in it, which belong into the settings for them',
+        abort: true,
+      })
+      .describe('file:///path or s3://bucket?endpoint=http://host:9000&region=us-east-1'),
+    {
+      roles: FLUSHER,
+      paths: ['flusher.backup_url', 'store.backup_url'],
+      secret: 'url',
+      about: 'object store of the backups; without it that of the data, below ~backups',
+    },
+  ),
+  MINIODB_BACKUP_ACCESS_KEY: optionalSetting(text(), {
+    roles: FLUSHER,
+    paths: ['flusher.backup_access_key', 'store.backup_access_key'],
+    secret: 'whole',
+    about: 'of that store; without it the one of the data',
+  }),
+  MINIODB_BACKUP_SECRET_KEY: optionalSetting(text(), {
+    roles: FLUSHER,
+    paths: ['flusher.backup_secret_key', 'store.backup_secret_key'],
+    secret: 'whole',
+    about: 'goes with it',
+  }),
   MINIODB_ENCODER: setting(z.enum(['duckdb', 'parquetjs-lite']), 'duckdb', {
     roles: FLUSHER,
     paths: ['flusher.encoder'],
@@ -176,6 +207,38 @@ export const SETTINGS = {
     roles: FLUSHER,
     paths: ['flusher.encode_threads'],
     about: 'threads of the encodes',
+  }),
+  MINIODB_COMPACT_SECONDS: setting(whole(1, 86_400), 60, {
+    roles: FLUSHER,
+    paths: ['flusher.compact_seconds'],
+    about: 'between two looks for small files to merge',
+  }),
+  // Of 100 MiB of files, rows and what sorting them takes are spilled beyond it.
+  MINIODB_COMPACT_MEMORY_MIB: setting(whole(128, 1_048_576), 512, {
+    roles: FLUSHER,
+    paths: ['flusher.compact_memory_mib'],
+    about: 'of the one rewrite at a time, beside the encodes; beyond it DuckDB spills',
+  }),
+  MINIODB_SWEEP_SECONDS: setting(whole(1, 86_400), 30, {
+    roles: FLUSHER,
+    paths: ['flusher.sweep_seconds'],
+    about: 'between two looks for objects whose time has come',
+  }),
+  // Ten times the longest query.
+  MINIODB_RETENTION_SECONDS: setting(whole(1, 86_400), 3_600, {
+    roles: FLUSHER,
+    paths: ['flusher.retention_seconds'],
+    about: 'how often each table is looked at for files whose retention is over',
+  }),
+  MINIODB_OBJECT_GRACE_SECONDS: setting(whole(1, 604_800), 600, {
+    roles: FLUSHER,
+    paths: ['flusher.object_grace_seconds'],
+    about: 'how long objects stay that left the index; longer than the longest query',
+  }),
+  MINIODB_ORPHAN_SCAN_SECONDS: setting(whole(1, 2_592_000), 3_600, {
+    roles: FLUSHER,
+    paths: ['flusher.orphan_scan_seconds'],
+    about: 'between two scans for objects that never entered the index; younger ones are left alone',
   }),
 
   MINIODB_QUERIER_PORT: setting(port(), 0, {
@@ -242,6 +305,15 @@ export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
 
 export function isOf(role: RoleName, name: SettingName): boolean {
   return (SETTINGS[name].roles as readonly RoleName[]).includes(role);
+}
+
+/** Of a URL of a store, which is logged, and of the endpoint in it. */
+function isWithoutCredentials(text: string): boolean {
+  const url = URL.parse(text);
+  const endpoint = url?.searchParams.get('endpoint');
+  return ![url, endpoint == null ? null : URL.parse(endpoint)].some(
+    (one) => one !== null && (one.username !== '' || one.password !== ''),
+  );
 }
 
 function isRegex(source: string): boolean {

@@ -14,6 +14,8 @@ const memberSchema = z.object({
   role: z.enum(ROLES),
   /** host:port that peers reach it at. */
   address: z.string(),
+  /** Code of why it does nothing at all: it holds Redis and the bucket to be of different histories. */
+  trouble: z.string().optional(),
 });
 
 export type Member = z.infer<typeof memberSchema>;
@@ -31,7 +33,7 @@ const FORGOTTEN_AFTER_MS = 60_000;
 export class Membership {
   readonly #redis: Redis;
   readonly #log: Log;
-  readonly #self: Member;
+  #self: Member;
   #view: readonly Member[];
   #seen: ReadonlyMap<string, SeenMember> = new Map();
   /** Infos of the last answer that could not be read: each is logged once while it is there. */
@@ -59,6 +61,12 @@ export class Membership {
   /** Live members of a role, by id. Holds itself when it is of that role. */
   live(role: Role): readonly Member[] {
     return this.#view.filter((member) => member.role === role);
+  }
+
+  /** What others hear with the next beat. @param trouble a code, or undefined: none */
+  tell(trouble: string | undefined): void {
+    const { id, role, address } = this.#self;
+    this.#self = { id, role, address, ...(trouble !== undefined && { trouble }) };
   }
 
   onChange(listener: (view: readonly Member[]) => void): void {

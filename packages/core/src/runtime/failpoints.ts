@@ -25,6 +25,15 @@ export type Failpoint =
   | 'fl.commit.after'
   | 'dt.switch'
   | 'dt.collect'
+  | 'rt.unindex'
+  | 'bk.pin'
+  | 'bk.manifest'
+  | 'rs.copy'
+  | 'rs.index'
+  | 'cp.plan'
+  | 'cp.put'
+  | 'cp.swap.before'
+  | 'cp.swap.after'
   | 'gc.mark'
   | 'gc.delete';
 

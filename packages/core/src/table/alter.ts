@@ -2,6 +2,7 @@ import type { Redis } from '../redis/client.ts';
 import { asArray, asNumber, statusOf, unknownStatus } from '../redis/reply.ts';
 import type { LuaArgument } from '../redis/script.ts';
 import { tooSlow, untilAnswered, verbDeadlineMs } from '../redis/until-answered.ts';
+import { hintCatalog } from './catalog-hint.ts';
 import { storedFields, type TableConfigInput } from './config.ts';
 import type { FixedKeys } from './keys.ts';
 
@@ -41,6 +42,8 @@ export async function alterTable(
   const outcome = statusOf('alter', reply);
   switch (outcome) {
     case 'ok':
+      hintCatalog(redis);
+      return { status: outcome };
     case 'gone':
       return { status: outcome };
     case 'expired':

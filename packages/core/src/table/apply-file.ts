@@ -1,6 +1,7 @@
 import type { Redis } from '../redis/client.ts';
 import { asPairs, statusOf, unknownStatus } from '../redis/reply.ts';
 import { untilAnswered } from '../redis/until-answered.ts';
+import { hintCatalog } from './catalog-hint.ts';
 import { storedFields, type TableConfigInput } from './config.ts';
 import type { FixedKeys } from './keys.ts';
 
@@ -29,6 +30,7 @@ export async function applyFileConfig(
     case 'gone':
       return { status };
     case 'ok':
+      hintCatalog(redis);
       return {
         status,
         fields: new Map(asPairs('apply', (reply as unknown[]).slice(1)) as [string, FieldOutcome][]),

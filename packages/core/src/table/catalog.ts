@@ -5,6 +5,7 @@ import { asArray, asText, statusOf, unknownStatus } from '../redis/reply.ts';
 import type { LuaArgument, Verb } from '../redis/script.ts';
 import { tooSlow, untilAnswered, verbDeadlineMs } from '../redis/until-answered.ts';
 import { MiniodbError } from '../runtime/errors.ts';
+import { hintCatalog } from './catalog-hint.ts';
 import { resolveConfig, storedConfig, type TableConfig, type TableConfigInput } from './config.ts';
 import { type FixedKeys, tablesOfUser } from './keys.ts';
 import { enterListing, repairTablesOfUser, settleListing } from './listing.ts';
@@ -103,6 +104,7 @@ export class Catalog {
     const reply = await this.#untilAnswered('createTable', name, keys, args);
     switch (statusOf('create', reply)) {
       case 'ok':
+        hintCatalog(this.#redis);
         // It is created, whatever becomes of this: the name has been entered once already.
         await enterListing(this.#redis, this.#fixed, name, owner?.user).catch(() => {});
         return 'created';

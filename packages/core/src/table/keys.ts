@@ -70,7 +70,7 @@ export class ProtocolKeys {
   get schema(): string {
     return `${this.#prefix}schema`;
   }
-  /** HASH: seq, schema_version, pending_rows, pending_bytes, pending_batches, `u:<shard>:rows|bytes|batches`, last_flush_ms. */
+  /** HASH: seq, schema_version, pending_rows, pending_bytes, pending_batches, `u:<shard>:rows|bytes|batches|asked`, last_flush_ms. */
   get counters(): string {
     return `${this.#prefix}c`;
   }
@@ -213,6 +213,12 @@ export const GLOBAL_KEYS = {
   secret: '{miniodb}:secret',
   /** ZSET `<table>|<generation>` by time (ms): there may be something left of it. A hint, never the truth. */
   drops: '{miniodb}:drops',
+  /** STRING: `<cluster id> <created ms> new|known` (placement/cluster-id.ts). */
+  cluster: '{miniodb}:cluster',
+  /** STRING: counts creations and changes of tables. A hint, never the truth (table/catalog-hint.ts). */
+  catalog: '{miniodb}:catalog',
+  /** Prefix of the BullMQ queues of what gateways ask flushers for (queue/tasks.ts). */
+  tasks: '{miniodb}:tasks',
 } as const;
 
 /** ZSET of the tables that a user's creations made, by the time (ms) they were entered. */

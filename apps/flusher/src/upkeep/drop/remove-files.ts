@@ -3,6 +3,7 @@ import { failpoint } from '@miniodb/core/runtime/failpoints.ts';
 import type { ObjectStore } from '@miniodb/core/storage/object-store.ts';
 import type { DropRecord } from '@miniodb/core/table/drop-record.ts';
 import { type FixedKeys, ProtocolKeys } from '@miniodb/core/table/keys.ts';
+import { tableObjectKey } from '@miniodb/core/table/table-object.ts';
 
 const ENTRIES_AT_ONCE = 200;
 const DELETES_AT_ONCE = 8;
@@ -74,7 +75,7 @@ export async function removeStrayFiles(
     await deleteObjects(store, page, signal);
     page = [];
   }
-  await deleteObjects(store, page, signal);
+  await deleteObjects(store, [...page, tableObjectKey(table, generation)], signal);
   return removed;
 }
 
