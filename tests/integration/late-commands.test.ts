@@ -126,6 +126,15 @@ describe('a creation', () => {
     assert.equal(await catalogOn(redis).read(name), undefined);
   });
 
+  test('whose answer is lost is asked for again, and told as done', async () => {
+    const name = newName();
+    const connection = await losesFirstReply('createTable', async () => {
+      assert.notEqual(await catalogOn(redis).read(name), undefined);
+    });
+    assert.equal(await catalogOn(connection).create(name, { shards: 1 }, 10_000, CREATED_AT), 'created');
+    assert.notEqual(await catalogOn(redis).read(name), undefined);
+  });
+
   test('that arrives past its deadline creates nothing', async () => {
     const name = newName();
     const connection = await sendsLate('createTable', 3);

@@ -1,6 +1,7 @@
 import { bucketUnknown, historyLost, readRedisId } from '@miniodb/core/placement/cluster-id.ts';
 import type { Membership } from '@miniodb/core/placement/members.ts';
 import type { Redis } from '@miniodb/core/redis/client.ts';
+import { untilRead } from '@miniodb/core/redis/until-answered.ts';
 import { MiniodbError } from '@miniodb/core/runtime/errors.ts';
 import type { Log } from '@miniodb/core/runtime/log.ts';
 
@@ -66,7 +67,7 @@ export class KnownHistory {
 
   /** As requireForWrites, asking Redis now: before anything is created. */
   async requireForCreation(): Promise<void> {
-    await this.#look();
+    await untilRead(this.#redis, () => this.#look());
     this.requireForWrites();
   }
 
