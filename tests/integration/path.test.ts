@@ -35,11 +35,13 @@ const flushed = (table: string) =>
 async function objectsOf(table: string): Promise<string[]> {
   const root = cluster.cluster.dataDir.objectsDir;
   const entries = await readdir(join(root, table), { recursive: true, withFileTypes: true });
-  return entries
-    // Beside its files, a table's folder has a description of the table.
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.parquet'))
-    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
-    .sort();
+  return (
+    entries
+      // Beside its files, a table's folder has a description of the table.
+      .filter((entry) => entry.isFile() && entry.name.endsWith('.parquet'))
+      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+      .sort()
+  );
 }
 
 async function readObject(key: string): Promise<Record<string, unknown>[]> {
